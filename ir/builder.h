@@ -1,0 +1,70 @@
+// Builder: appends nodes to a region, inferring their types. One method an op; names and places are set on the way.
+#pragma once
+
+#include "ir/function.h"
+
+#include <string>
+
+namespace nnc {
+
+class Builder {
+public:
+  explicit Builder(Region &region) : region_(region) {}
+
+  Loc loc; // given to every node built
+
+  Value arg(Type type, std::string name); // only before any other node
+  Value constant(Tensor data, std::string name = "");
+  Value constant(Type type, double value); // a splat
+  Value constant_int(Type type, int64_t value);
+  // Throws Error when the operands do not fit.
+  Value op(Op op, std::vector<Value> operands, Attrs attrs = {}, std::string name = "");
+
+  const Type &type(Value v) const { return region_.type(v); }
+  const Shape &shape(Value v) const { return type(v).shape; }
+  Region &region() { return region_; }
+
+  // Elementwise.
+  Value add(Value a, Value b) { return op(Op::add, {a, b}); }
+  Value sub(Value a, Value b) { return op(Op::sub, {a, b}); }
+  Value mul(Value a, Value b) { return op(Op::mul, {a, b}); }
+  Value div(Value a, Value b) { return op(Op::div, {a, b}); }
+  Value neg(Value a) { return op(Op::neg, {a}); }
+  Value select(Value c, Value a, Value b) { return op(Op::select, {c, a, b}); }
+  Value lt(Value a, Value b) { return op(Op::lt, {a, b}); }
+  Value eq(Value a, Value b) { return op(Op::eq, {a, b}); }
+  Value cast(Value a, DType dtype); // `a` itself if it has that dtype
+  // A splat of a's type, for use beside it.
+  Value like(Value a, double value) { return constant(type(a), value); }
+
+  // Views; each returns its operand where it would change nothing.
+  Value broadcast(Value a, Shape shape, Shape axes);
+  Value transpose(Value a, Shape axes);
+  Value reshape(Value a, Shape shape);
+  Value slice(Value a, Shape start, Shape shape, Shape stride);
+  Value pad(Value a, Value fill, Shape start, Shape shape, Shape stride);
+  Value concat(std::vector<Value> parts, int64_t axis);
+  Value iota(DType dtype, Shape shape, int64_t axis);
+  // NumPy's rule: axes are aligned at the right, and an axis of size 1 repeats. Throws Error where they do not fit.
+  Value broadcast_to(Value a, const Shape &shape);
+
+  // Reductions, and their results broadcast back along the reduced axes.
+  Value reduce(Op op, Value a, Shape axes) ;
+  Value sum(Value a, Shape axes) { return reduce(Op::sum, a, std::move(axes)); }
+  Value broadcast_back(Value reduced, const Shape &shape, const Shape &axes);
+
+  Value dot(Value a, Value b, std::string labels);
+
+  // Makes `name` unique in the region: "h", "h.1", "h.2", …
+  void set_name(Value v, const std::string &name);
+
+private:
+  Region &region_;
+  // names in use, with the next suffix to try; filled lazily from the region
+  std::shared_ptr<void> names_;
+};
+
+// NumPy's broadcast of two shapes; nullopt where they do not fit.
+std::optional<Shape> broadcast_shapes(const Shape &a, const Shape &b);
+
+} // namespace nnc
