@@ -55,6 +55,9 @@ public:
 
   Value dot(Value a, Value b, std::string labels);
 
+  // The derivatives of scalar y by each of xs, as a request (Op::grad).
+  std::vector<Value> grad(Value y, const std::vector<Value> &xs);
+
   // Makes `name` unique in the region: "h", "h.1", "h.2", …
   void set_name(Value v, const std::string &name);
 

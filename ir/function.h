@@ -33,7 +33,7 @@ struct Node {
   Op op = Op::arg;
   std::vector<Value> operands;
   Attrs attrs;
-  std::vector<Type> types;        // of the results: one, but for fused
+  std::vector<Type> types;        // of the results: one, but for fused and grad
   std::vector<std::string> names; // of the results, unique in the function; "" prints as a number
   Loc loc;
   std::shared_ptr<const Tensor> data; // constant

@@ -10,12 +10,16 @@
 
 namespace nnc {
 
-// arg, constant and fused are structure, not operations: an argument of a function or region, data, and a group of nodes
-// that became one kernel. The rest comes from the table.
+// arg, constant, fused and grad are structure, not operations: an argument of a function or region, data, a group of nodes
+// that became one kernel, and a request for derivatives. The rest comes from the table.
+//
+// grad(%y, %x1, %x2, …) stands for the derivatives of the float scalar %y by the values %x1, %x2, …: one result per x, of
+// x's type, zeros where y does not depend on x. The frontend writes it, the pass `grad` replaces it, nothing evaluates it.
 enum class Op : uint8_t {
   arg,
   constant,
   fused,
+  grad,
 #define OP(name, ...) name,
 #include "ir/ops.def"
 };
