@@ -1,0 +1,126 @@
+// Lanes: vector code without the vector. A Lanes is a number of lanes over an llvm::IRBuilder; its operations take and give
+// llvm::Values that are either vectors of that many lanes or scalars. A scalar is "uniform": the same in every lane. Operations
+// on uniform operands alone stay uniform, otherwise uniform operands are splatted. With width 1 everything is scalar.
+//
+// The element type of a value tells its dtype: float, double, i8 (u8), i32, i64, i1 (bool; in memory a byte, 0 or 1).
+// One value, one bit pattern: every operation computes each lane by itself, in the same way at every width and place, without
+// fast-math flags. Only what is named reduce* looks across lanes.
+#pragma once
+
+#include "codegen/target.h"
+#include "ir/op.h"
+
+#include <llvm/IR/IRBuilder.h>
+
+namespace nnc {
+
+struct ArgmaxPair {
+  llvm::Value *value; // the largest so far
+  llvm::Value *index; // where, i32
+};
+
+class Lanes {
+public:
+  using Value = llvm::Value;
+
+  // The builder and the target must outlive the Lanes. `width` is a power of two, or 1.
+  Lanes(llvm::IRBuilder<> &builder, const Target &target, llvm::ElementCount width);
+  Lanes(llvm::IRBuilder<> &builder, const Target &target, unsigned width);
+
+  llvm::IRBuilder<> &builder() const { return b; }
+  const Target &target() const { return machine; }
+  llvm::ElementCount width() const { return count; }
+  Lanes with_width(unsigned width) const { return {b, machine, width}; }
+  bool is_scalar() const { return count.isScalar(); }
+
+  // Types.
+  llvm::Type *element_type(DType dtype) const; // bool: i1
+  llvm::Type *memory_type(DType dtype) const;  // bool: i8
+  llvm::Type *lanes_type(DType dtype) const;   // a vector; at width 1 the element itself
+  llvm::Type *lanes_type(llvm::Type *element) const;
+  static DType dtype_of(const Value *value);
+  static bool is_uniform(const Value *value) { return !value->getType()->isVectorTy(); }
+
+  // Constants; all uniform. `number` is rounded to floats, truncated to integers.
+  llvm::Constant *constant(DType dtype, double number) const;
+  llvm::Constant *integer(DType dtype, int64_t number) const; // integers, floats (rounded) and bool
+  llvm::Constant *index(int64_t number) const { return b.getInt64(number); }
+  llvm::Constant *same(const Value *like, double number) const; // of the dtype of `like`
+
+  // Lanes from scalars.
+  Value *splat(Value *value) const;              // a vector from either
+  Value *iota(DType dtype) const;                // 0, 1, 2, … i32 or i64
+  Value *iota(Value *start) const;               // start, start + 1, …; start is a scalar i32 or i64
+  Value *predicate(Value *at, Value *end) const; // lane l is true if at + l < end; i64 scalars, end - at below 2^31
+  Value *extract(Value *value, unsigned lane) const;
+
+  // Memory. `pointer` is that of lane 0; only the alignment of one element is assumed. Lanes outside `mask` are not touched
+  // and load 0; a null mask is all lanes. Strides are in elements, constant; 0 loads one element for all lanes.
+  Value *load(DType dtype, Value *pointer, Value *mask = nullptr) const;
+  void store(Value *value, Value *pointer, Value *mask = nullptr) const;
+  Value *load_strided(DType dtype, Value *pointer, int64_t stride, Value *mask = nullptr) const;
+  void store_strided(Value *value, Value *pointer, int64_t stride, Value *mask = nullptr) const; // stride not 0
+  Value *gather(DType dtype, Value *base, Value *offsets, Value *mask = nullptr) const;          // i64 offsets in elements
+  void scatter(Value *value, Value *base, Value *offsets, Value *mask = nullptr) const;          // distinct offsets
+  Value *load_uniform(DType dtype, Value *pointer) const;                                        // one element, uniform
+  Value *element_pointer(DType dtype, Value *base, Value *offset) const;
+
+  // Arithmetic, on floats or integers by the operands' type; both operands of one dtype.
+  Value *add(Value *x, Value *y) const;
+  Value *sub(Value *x, Value *y) const;
+  Value *mul(Value *x, Value *y) const;
+  Value *divide(Value *x, Value *y) const;    // floats; integers: floored, 0 where y is 0, never traps
+  Value *remainder(Value *x, Value *y) const; // x - floor(x / y) * y
+  Value *neg(Value *x) const;
+  Value *abs(Value *x) const;
+  Value *fma(Value *x, Value *y, Value *z) const; // x * y + z rounded once, on every target
+  Value *mad(Value *x, Value *y, Value *z) const; // the fast one: fma where the target has it, else mul and add
+  Value *floor(Value *x) const;
+  Value *round(Value *x) const; // ties to even
+  Value *sqrt(Value *x) const;
+  // NaN if either is NaN; -0 is below +0 (IEEE 754-2019 maximum and minimum), so both commute. For bool: or, and.
+  Value *maximum(Value *x, Value *y) const;
+  Value *minimum(Value *x, Value *y) const;
+
+  // Comparisons give i1; ordered, so false on NaN (except not_equal). u8 compares unsigned.
+  Value *equal(Value *x, Value *y) const;
+  Value *not_equal(Value *x, Value *y) const; // unordered: true on NaN
+  Value *less(Value *x, Value *y) const;
+  Value *is_nan(Value *x) const;
+  Value *select(Value *condition, Value *x, Value *y) const;
+
+  // Bits.
+  Value *bit_and(Value *x, Value *y) const;
+  Value *bit_or(Value *x, Value *y) const;
+  Value *bit_xor(Value *x, Value *y) const;
+  Value *bit_not(Value *x) const;
+  Value *shift_left(Value *x, unsigned bits) const;
+  Value *shift_right(Value *x, unsigned bits) const;            // logical
+  Value *shift_right_arithmetic(Value *x, unsigned bits) const; // copies the sign
+  Value *to_bits(Value *x) const;                               // f32 -> i32, f64 -> i64
+  Value *from_bits(Value *x) const;                             // i32 -> f32, i64 -> f64
+
+  // Conversion as the op `cast` defines it: to integers truncates, saturates, NaN gives 0; to bool is x != 0.
+  // Between integers: to a narrower one it wraps, as C does.
+  Value *convert(Value *x, DType to) const;
+
+  // Reductions: `op` is sum, prod, max or min of the table. Lanes outside `mask` count as `neutral`.
+  llvm::Constant *neutral(Op op, DType dtype) const;
+  Value *combine(Op op, Value *x, Value *y) const;
+  Value *mask_neutral(Op op, Value *x, Value *mask) const;
+  Value *reduce(Op op, Value *x) const; // across lanes, in halves: a scalar
+  // argmax: the first largest; NaN is larger than everything, the first NaN wins.
+  ArgmaxPair argmax_neutral(DType dtype) const;
+  ArgmaxPair argmax_combine(ArgmaxPair x, ArgmaxPair y) const;
+  ArgmaxPair argmax_mask(ArgmaxPair x, Value *mask) const;
+  ArgmaxPair argmax_reduce(ArgmaxPair x) const;
+
+private:
+  llvm::IRBuilder<> &b;
+  const Target &machine;
+  llvm::ElementCount count;
+
+  void match(Value *&x, Value *&y) const; // splats one of them if only the other is a vector
+};
+
+} // namespace nnc
