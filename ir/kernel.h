@@ -1,0 +1,108 @@
+// Kernel: what is computed together, and how. A table derived from the body of a `fused` node, never a second program:
+// axes to iterate over, pointers with an affine map each, a list of scalar nodes, and the values that leave (roots).
+// Codegen and the Plan interpreter read only this.
+#pragma once
+
+#include "ir/function.h"
+
+namespace nnc {
+
+// Axes are listed outermost first: row axes, then inner axes. Every root or inner reduction keeps the row axes; inner axes are
+// swept (and reduced) for one row at a time. No axis has size 1.
+struct Axis {
+  int64_t size = 0;
+  bool inner = false;
+
+  bool operator==(const Axis &) const = default;
+};
+
+// The element of a pointer that belongs to a point: offset + sum of strides[a] * index[a], in elements.
+struct Access {
+  int pointer = 0;
+  int64_t offset = 0;
+  Shape strides; // one an axis; 0: does not depend on it
+
+  bool operator==(const Access &) const = default;
+};
+
+// Where a value that a later stage needs is kept between stages (or points).
+enum class Home : uint8_t {
+  none, // computed where it is needed, again in every stage
+  acc,  // a register (or one a lane): values that do not depend on an inner axis
+  row,  // a buffer of one row in the scratch slot
+};
+
+// One value. The op says what it is:
+//   arg       a load through `access`
+//   constant  `number`
+//   iota      access.offset + sum of access.strides[a] * index[a], as an integer
+//   elementwise ops, on operands of any smaller dependence
+//   sum prod max min argmax   reduction of its operand over all inner axes, or (`partial`) over the row axes `attrs.axes`
+//   dot       sum over all inner axes of the product of its two operands, both loads
+struct KernelNode {
+  Op op = Op::arg;
+  std::vector<int> operands;
+  DType dtype = DType::f32;
+  Attrs attrs;
+  Access access;
+  double number = 0;
+  int64_t integer = 0;      // constant of an integer or bool dtype
+  bool partial = false;
+  uint64_t depends = 0;     // bit a: the value varies along axis a
+  int stage = 0;            // reductions and dots on the longest path to it
+  Home home = Home::none;
+  Loc loc;
+  std::string name;
+};
+
+// A value that leaves the kernel. A partial root (its node is a partial reduction) is written once a grain, at
+// pointer + grain * (elements of the kept axes); with one grain that is the result itself.
+struct KernelRoot {
+  int node = 0;
+  Access access;
+};
+
+struct KernelPointer {
+  DType dtype = DType::f32;
+  bool read = false, written = false; // both: in place
+  Value value;                        // of the region the kernel was made from: what is read, or what is written
+  int64_t elements = 0;               // of the buffer behind it (of one grain's part, for a partial root)
+};
+
+enum class Recipe : uint8_t {
+  loop,    // loops over rows, sweeps over inner axes; any kernel
+  gemm,    // dot, vectors along n, a tile of accumulators
+  gemv,    // dot with one row: many vectors along n, or several rows of a transposed matrix at once
+  small_n, // dot with few columns: vectors along the summed axis
+};
+std::string_view recipe_name(Recipe recipe);
+
+// The axes of a dot by role (indices into Kernel::axes).
+struct DotAxes {
+  std::vector<int> batch, m, n, k;
+};
+
+struct Kernel {
+  Recipe recipe = Recipe::loop;
+  std::vector<Axis> axes;
+  int rows = 0;                // the first `rows` axes are row axes
+  int vector_axis = -1;        // the axis whose points lie in one vector; -1: none (a scalar kernel)
+  std::vector<KernelPointer> pointers;
+  std::vector<KernelNode> nodes; // operands before users
+  std::vector<KernelRoot> roots;
+  int dot = -1;                // the dot node, if there is one
+  DotAxes dot_axes;
+  int stages = 1;
+  int64_t grains = 1;          // pieces that may run on different threads: axis `grain_axis` is cut in this many
+  int grain_axis = 0;
+  int64_t scratch_bytes = 0;   // of a slot; codegen's and the row homes'
+  double flop = 0, bytes = 0;  // work and traffic of one call
+
+  int64_t points() const;      // product of all axes
+};
+
+// The kernel as text, as `--emit=fused` shows it. `identity` leaves out names, places and the region's values: two kernels
+// with equal identity are one function.
+std::string kernel_text(const Kernel &kernel, bool identity = false);
+
+} // namespace nnc

@@ -1,0 +1,70 @@
+// Plan: what an artefact does, byte by byte. Kernels, and for every entry the steps that call them with addresses.
+#pragma once
+
+#include "ir/kernel.h"
+
+namespace nnc {
+
+// Where a pointer of a step points. `index` is the input or output of the entry; byte `offset` counts from its start, from the
+// start of the state block, of the workspace, or of the artefact's constants.
+struct Ref {
+  enum class Space : uint8_t { input, output, state, workspace, constant };
+  Space space = Space::workspace;
+  int index = 0;
+  int64_t offset = 0;
+  int64_t bytes = 0;
+
+  bool operator==(const Ref &) const = default;
+};
+
+struct Step {
+  int kernel = -1;        // call: index into Plan::kernels; -1: a check
+  std::vector<Ref> args;  // call: one a pointer of the kernel. check: the bool that must be true
+  int check = -1;         // check: index into PlanEntry::checks
+  std::string note;       // names of what is read and written, for the text
+  Loc loc;
+};
+
+struct PlanValue {
+  std::string name;
+  Type type;
+};
+
+struct PlanCheck {
+  std::string message;
+  Loc loc;
+};
+
+struct PlanEntry {
+  std::string name, doc;
+  std::vector<PlanValue> inputs, outputs;
+  std::vector<PlanCheck> checks; // the entry fails with code NNC_CHECK + index where one does not hold, having written nothing
+  std::vector<Step> steps;
+  bool writes_state = false;
+  int64_t workspace_bytes = 0;   // without the threads' scratch slots
+  int64_t slot_bytes = 0;        // scratch of one thread: the largest of its kernels'
+  double flop = 0, bytes = 0;
+};
+
+struct PlanState {
+  State state;
+  int64_t offset = 0; // bytes from the start of the state block
+};
+
+struct Plan {
+  std::string model;     // file name
+  std::vector<std::string> files;
+  std::vector<std::vector<Call>> paths;
+  std::vector<Kernel> kernels;
+  std::vector<PlanEntry> entries; // in source order, `init` last
+  std::vector<PlanState> states;
+  int64_t state_bytes = 0;
+  std::vector<std::byte> constants; // 64-byte aligned pieces
+};
+
+// Alignment in bytes of the state block, the workspace, and of every buffer in them.
+inline constexpr int64_t buffer_alignment = 64;
+
+std::string plan_text(const Plan &plan);
+
+} // namespace nnc
