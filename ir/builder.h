@@ -4,6 +4,7 @@
 #include "ir/function.h"
 
 #include <string>
+#include <unordered_map>
 
 namespace nnc {
 
@@ -13,12 +14,13 @@ public:
 
   Loc loc; // given to every node built
 
-  Value arg(Type type, std::string name); // only before any other node
-  Value constant(Tensor data, std::string name = "");
+  Value arg(Type type, const std::string &name); // only before any other node
+  Value constant(Tensor data, const std::string &name = "");
   Value constant(Type type, double value); // a splat
   Value constant_int(Type type, int64_t value);
   // Throws Error when the operands do not fit.
-  Value op(Op op, std::vector<Value> operands, Attrs attrs = {}, std::string name = "");
+  Value op(Op op, std::vector<Value> operands, Attrs attrs = {}, const std::string &name = "");
+  Value fused(std::vector<Value> operands, Region body); // the first of its results
 
   const Type &type(Value v) const { return region_.type(v); }
   const Shape &shape(Value v) const { return type(v).shape; }
@@ -49,7 +51,8 @@ public:
   Value broadcast_to(Value a, const Shape &shape);
 
   // Reductions, and their results broadcast back along the reduced axes.
-  Value reduce(Op op, Value a, Shape axes) ;
+  // Axes in any order; sum, prod, max and min over none of them are the operand.
+  Value reduce(Op op, Value a, Shape axes);
   Value sum(Value a, Shape axes) { return reduce(Op::sum, a, std::move(axes)); }
   Value broadcast_back(Value reduced, const Shape &shape, const Shape &axes);
 
@@ -62,9 +65,12 @@ public:
   void set_name(Value v, const std::string &name);
 
 private:
+  Value append(Node node, const std::string &name);
+
   Region &region_;
-  // names in use, with the next suffix to try; filled lazily from the region
-  std::shared_ptr<void> names_;
+  // Names in use, each with the next suffix to try; filled from the region's first `scanned_` nodes when one is set.
+  std::unordered_map<std::string, int> next_suffix_;
+  size_t scanned_ = 0;
 };
 
 // NumPy's broadcast of two shapes; nullopt where they do not fit.

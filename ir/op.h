@@ -27,14 +27,14 @@ enum class Op : uint8_t {
 enum class Family : uint8_t { structure, elementwise, view, reduce, contract };
 
 // All attributes an op can have; an op uses those its row names, the others stay empty.
-struct Attrs {
-  Shape axes;
-  Shape shape;
-  Shape start;
-  Shape stride;
+struct Attrs { // initialised by name: {.axes = …}
+  Shape axes = {};
+  Shape shape = {};
+  Shape start = {};
+  Shape stride = {};
   int64_t axis = 0;
   DType dtype = DType::f32;
-  std::string labels;
+  std::string labels = {};
 
   bool operator==(const Attrs &) const = default;
 };

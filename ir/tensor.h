@@ -15,12 +15,13 @@ struct Tensor {
   std::vector<std::byte> bytes;
 
   Tensor() = default;
-  explicit Tensor(Type type); // zeros
+  explicit Tensor(Type type);                         // zeros
   static Tensor filled(Type type, double value);      // a splat; for i64 values beyond 2^53 use filled_int
   static Tensor filled_int(Type type, int64_t value); // a splat
 
-  // Element i in row-major order. Floats are read and written as double (rounded to nearest even on writing); integers
-  // and bools as int64_t (wrapped to the dtype's width on writing; a bool is value != 0).
+  // Element i in row-major order, of any dtype. `set` rounds to nearest even where the dtype is a float, truncates and
+  // saturates (NaN gives 0) where it is an integer. `set_int` wraps to an integer's width, and rounds once to a float.
+  // A bool is value != 0. A splat has one element to write: 0.
   double get(int64_t i) const;
   void set(int64_t i, double value);
   int64_t get_int(int64_t i) const;
@@ -30,7 +31,10 @@ struct Tensor {
   template <typename T> T *data() { return reinterpret_cast<T *>(bytes.data()); }
 };
 
-// The number as text that reads back to the same bits: "0.1", "-inf", "nan", "3"; bools are "true" and "false".
+// The same tensor with every element stored.
+Tensor expanded(const Tensor &tensor);
+
+// The number as text that reads back to the same bits: "0.1", "-inf", "nan" (any NaN), "3"; bools are "true" and "false".
 std::string element_text(const Tensor &tensor, int64_t i);
 
 bool same_bits(const Tensor &a, const Tensor &b);

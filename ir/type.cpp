@@ -3,6 +3,7 @@
 
 #include "ir/error.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,8 +15,7 @@ struct DTypeRow {
   std::string_view name;
   int64_t size;
 };
-constexpr std::array<DTypeRow, dtype_count> rows = {
-    {{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}}};
+constexpr std::array<DTypeRow, dtype_count> rows = {{{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}}};
 constexpr int64_t largest_tensor_bytes = int64_t{1} << 62;
 } // namespace
 
@@ -56,7 +56,7 @@ Type checked_type(DType dtype, Shape shape) {
   for (int64_t size : shape) {
     if (size < 0)
       throw Error(fmt::format("size {} in {} is negative", size, shape_text(shape)));
-    bytes *= size;
+    bytes *= std::max<int64_t>(size, 1); // beside a size of 0 too, so that no product of sizes or strides overflows
     if (bytes > largest_tensor_bytes)
       throw Error(fmt::format("{}{} needs more than 2^62 bytes", dtype_name(dtype), shape_text(shape)));
   }
