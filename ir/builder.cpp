@@ -148,6 +148,22 @@ Value Builder::broadcast_back(Value reduced, const Shape &shape, const Shape &ax
 
 Value Builder::dot(Value a, Value b, std::string labels) { return op(Op::dot, {a, b}, {.labels = std::move(labels)}); }
 
+std::vector<Value> Builder::grad(Value y, const std::vector<Value> &xs) {
+  if (!is_float(type(y).dtype) || !shape(y).empty())
+    throw Error(fmt::format("grad: the first operand must be a scalar float, not {}", type_text(type(y))));
+  Node node;
+  node.op = Op::grad;
+  node.operands = {y};
+  std::vector<Value> results;
+  for (Value x : xs) {
+    node.operands.push_back(x);
+    node.types.push_back(type(x));
+    results.push_back({static_cast<int>(region_.nodes.size()), static_cast<int>(results.size())});
+  }
+  append(std::move(node), "");
+  return results;
+}
+
 void Builder::set_name(Value v, const std::string &name) {
   std::string &own = region_.nodes[v.node].names[v.index];
   if (own == name)

@@ -328,7 +328,7 @@ DotLabels parse_dot_labels(std::string_view labels) {
 Type infer_type(Op op, std::span<const Type> operands, const Attrs &attrs) {
   using Infer = Type (*)(const Query &);
   static constexpr Infer rows[] = {
-      nullptr, nullptr, nullptr, // arg, constant, fused: not given by operands
+      nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad: not given by operands alone
 #define OP(name, ...) infer_##name,
 #include "ir/ops.def"
   };

@@ -1,4 +1,4 @@
-// The op table as data: one OpInfo a row of ops.def, after the three structural ops. Also names of ops and attributes.
+// The op table as data: one OpInfo a row of ops.def, after the structural ops. Also names of ops and attributes.
 #include "ir/op.h"
 
 #include <unordered_map>
@@ -12,6 +12,7 @@ const std::vector<OpInfo> &table() {
       {"arg", Family::structure, 0, 0, {}, "an argument of a function or of a fused body"},
       {"constant", Family::structure, 0, 0, {}, "data"},
       {"fused", Family::structure, -1, 0, {}, "nodes that became one kernel"},
+      {"grad", Family::structure, -1, 0, {}, "the derivatives of the scalar a by each of the other operands, to be derived"},
 #define NONE
 #define A(key) AttrKey::key,
 #define OP(name, family, operands, weight, attributes, doc) {#name, Family::family, operands, weight, {attributes}, doc},
