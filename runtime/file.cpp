@@ -1,0 +1,128 @@
+// Reading and writing whole files over stdio. Sizes come from fstat, so that a header that promises more than the file
+// holds is refused before any memory is taken. Writing goes to a file beside the target which is renamed over it: a
+// reader, or a run that is killed, sees the old file or the new one. There is no fsync: after a power cut the file may
+// be lost, as with any other tool.
+
+#include "runtime/file.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace nnc {
+
+InputFile::InputFile(std::string name) : name_(std::move(name)) {
+  // Without O_NONBLOCK, opening a pipe would wait for its writer.
+  int descriptor = open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0)
+    fail(fmt::format("cannot open: {}", std::strerror(errno)));
+  struct stat status;
+  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(descriptor);
+    fail(S_ISDIR(status.st_mode) ? "is a directory, not a file" : "is not a regular file");
+  }
+  size_ = static_cast<uint64_t>(status.st_size);
+  stream_ = fdopen(descriptor, "rb");
+  if (!stream_)
+    fail(fmt::format("cannot open: {}", std::strerror(errno)));
+}
+
+InputFile::~InputFile() {
+  if (stream_)
+    std::fclose(stream_);
+}
+
+void InputFile::read(void *to, uint64_t count, const char *what) {
+  if (count > remaining())
+    fail(fmt::format("truncated: {} needs {} bytes at offset {}, the file has {} bytes", what, count, position_, size_));
+  errno = 0;
+  if (count != 0 && std::fread(to, 1, count, stream_) != count)
+    fail(errno ? fmt::format("cannot read: {}", std::strerror(errno)) : "became shorter while it was read");
+  position_ += count;
+}
+
+std::string InputFile::peek(uint64_t count) {
+  std::string bytes(std::min(count, size_), '\0');
+  read(bytes.data(), bytes.size(), "the start");
+  std::rewind(stream_);
+  position_ = 0;
+  return bytes;
+}
+
+std::string read_file(const std::string &name) {
+  InputFile file(name);
+  std::string text(file.size(), '\0');
+  file.read(text.data(), text.size(), "the text");
+  return text;
+}
+
+OutputFile::OutputFile(std::string name) : name_(std::move(name)), target_(name_) {
+  static std::atomic<unsigned> serial = 0;
+  std::error_code ignored;
+  struct stat status;
+  bool exists = stat(name_.c_str(), &status) == 0;
+  if (exists && !S_ISREG(status.st_mode)) {
+    stream_ = std::fopen(name_.c_str(), "wbe");
+    if (!stream_)
+      fail("cannot write");
+    return;
+  }
+  if (exists) {
+    // A rename needs no right to write to the file it replaces, but the user who took that right away meant it.
+    if (access(name_.c_str(), W_OK) != 0)
+      fail("cannot write");
+    target_ = std::filesystem::canonical(name_, ignored).string();
+    if (ignored)
+      target_ = name_;
+  }
+  // The temporary name does not grow with the target's, which may be as long as the file system allows.
+  std::filesystem::path beside = std::filesystem::path(target_).parent_path();
+  temporary_ = (beside / fmt::format(".nnc-{}-{}.tmp", getpid(), serial++)).string();
+  int descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) {
+    temporary_.clear();
+    fail("cannot write");
+  }
+  if (exists)
+    (void)!fchmod(descriptor, status.st_mode & 07777);
+  stream_ = fdopen(descriptor, "wb");
+  if (!stream_)
+    fail("cannot write");
+}
+
+OutputFile::~OutputFile() {
+  if (stream_)
+    std::fclose(stream_);
+  if (!temporary_.empty())
+    unlink(temporary_.c_str());
+}
+
+void OutputFile::fail(const char *action) const { throw FileError(name_, fmt::format("{}: {}", action, std::strerror(errno))); }
+
+void OutputFile::write(const void *from, uint64_t count) {
+  if (count != 0 && std::fwrite(from, 1, count, stream_) != count)
+    fail("cannot write");
+}
+
+void OutputFile::commit() {
+  if (std::fclose(std::exchange(stream_, nullptr)) != 0)
+    fail("cannot write");
+  if (!temporary_.empty() && rename(temporary_.c_str(), target_.c_str()) != 0)
+    fail("cannot write");
+  temporary_.clear();
+}
+
+void write_file(const std::string &name, const std::string &text) {
+  OutputFile file(name);
+  file.write(text.data(), text.size());
+  file.commit();
+}
+
+} // namespace nnc

@@ -1,0 +1,67 @@
+// Files: reading with every size checked against the file before memory is taken, and writing that leaves either the
+// whole new file or the old one.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+namespace nnc {
+
+// A file that cannot be read, written or understood. `what()` is `FILE: what is wrong`, one line without a newline.
+struct FileError : std::runtime_error {
+  FileError(const std::string &file, const std::string &what) : std::runtime_error(file + ": " + what) {}
+};
+
+// A regular file opened for reading, front to back.
+class InputFile {
+public:
+  explicit InputFile(std::string name);
+  ~InputFile();
+  InputFile(const InputFile &) = delete;
+  InputFile &operator=(const InputFile &) = delete;
+
+  const std::string &name() const { return name_; }
+  uint64_t size() const { return size_; }
+  uint64_t remaining() const { return size_ - position_; }
+  // Reads exactly `count` bytes. `what` names them in the error if the file is shorter: "the header", "the data".
+  void read(void *to, uint64_t count, const char *what);
+  // The first bytes of the file, or fewer where it is shorter; the position does not move. To be asked at the start.
+  std::string peek(uint64_t count);
+  [[noreturn]] void fail(const std::string &what) const { throw FileError(name_, what); }
+
+private:
+  std::string name_;
+  std::FILE *stream_ = nullptr;
+  uint64_t size_ = 0;
+  uint64_t position_ = 0;
+};
+
+// The whole file as text.
+std::string read_file(const std::string &name);
+
+// A file written under a temporary name beside its own; `commit` renames it. Without a commit, the temporary file goes
+// and the target stays as it was. Devices and pipes are written directly: they cannot be replaced.
+class OutputFile {
+public:
+  explicit OutputFile(std::string name);
+  ~OutputFile();
+  OutputFile(const OutputFile &) = delete;
+  OutputFile &operator=(const OutputFile &) = delete;
+
+  void write(const void *from, uint64_t count);
+  void commit();
+
+private:
+  [[noreturn]] void fail(const char *action) const; // with errno's text
+
+  std::string name_;      // as the caller gave it, for messages
+  std::string target_;    // `name_` with symbolic links followed
+  std::string temporary_; // empty where the target is written directly
+  std::FILE *stream_ = nullptr;
+};
+
+void write_file(const std::string &name, const std::string &text);
+
+} // namespace nnc
