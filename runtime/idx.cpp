@@ -124,7 +124,8 @@ HostTensor read_idx(const std::string &name) {
   // Of a compressed file the size is known only at its end: take as much memory again as there is data already.
   while (tensor.bytes.size() < bytes) {
     size_t begin = tensor.bytes.size();
-    size_t step = std::min<uint64_t>({bytes - begin, std::max<size_t>(begin, 1 << 20), 1 << 30});
+    uint64_t trusted = source.packed() ? std::max<size_t>(begin, 1 << 20) : bytes;
+    size_t step = std::min<uint64_t>({bytes - begin, trusted, 1 << 30});
     tensor.bytes.resize(begin + step);
     size_t got = source.take(tensor.bytes.data() + begin, step);
     if (got != step)
