@@ -101,8 +101,10 @@ public:
   Value *from_bits(Value *x) const;                             // i32 -> f32, i64 -> f64
 
   // Conversion as the op `cast` defines it: to integers truncates, saturates, NaN gives 0; to bool is x != 0.
-  // Between integers: to a narrower one it wraps, as C does.
+  // Integers saturate too when they do not fit.
   Value *convert(Value *x, DType to) const;
+
+  Value *resize(Value *x, DType to) const; // integers and bool: extends or cuts off
 
   // Reductions: `op` is sum, prod, max or min of the table. Lanes outside `mask` count as `neutral`.
   llvm::Constant *neutral(Op op, DType dtype) const;
@@ -112,6 +114,7 @@ public:
   // argmax: the first largest; NaN is larger than everything, the first NaN wins.
   ArgmaxPair argmax_neutral(DType dtype) const;
   ArgmaxPair argmax_combine(ArgmaxPair x, ArgmaxPair y) const;
+  ArgmaxPair argmax_step(ArgmaxPair x, ArgmaxPair y) const; // cheaper, for y.index above every x.index
   ArgmaxPair argmax_mask(ArgmaxPair x, Value *mask) const;
   ArgmaxPair argmax_reduce(ArgmaxPair x) const;
 
@@ -120,7 +123,21 @@ private:
   const Target &machine;
   llvm::ElementCount count;
 
-  void match(Value *&x, Value *&y) const; // splats one of them if only the other is a vector
+  void match(Value *&x, Value *&y) const;        // splats one of them if only the other is a vector
+  llvm::Type *like(Value *x, DType dtype) const; // of this dtype, a vector if x is one
+  Value *from_memory(DType dtype, Value *loaded) const;
+  Value *to_memory(Value *value) const;
+  llvm::Type *masked_type(llvm::Type *element) const; // a vector even at width 1
+  Value *masked_operand(Value *value) const;
+  Value *from_masked(Value *vector) const;
+  Value *load_interleaved(DType dtype, Value *pointer, int64_t stride) const;
+  Value *stride_offsets(int64_t stride) const;
+  Value *float_to_integer(Value *x, DType to) const;
+  Value *fma_through_f64(Value *x, Value *y, Value *z) const;
+  Value *fma_by_parts(Value *x, Value *y, Value *z) const;
+  Value *extremum(Value *x, Value *y, bool larger) const;
+  // Floored quotient and remainder; y must not be 0.
+  std::pair<Value *, Value *> floored(Value *x, Value *y) const;
 };
 
 } // namespace nnc

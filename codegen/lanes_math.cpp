@@ -1,0 +1,236 @@
+// Arithmetic of Lanes: what the target has as instructions where it has them, written out where it has not. Results are the
+// same either way for fma, floor, round, maximum and minimum (one exception at fma_by_parts); `mad` is the operation that may
+// differ between targets, and only between targets.
+
+#include "codegen/lanes.h"
+
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/PatternMatch.h>
+
+namespace nnc {
+
+using llvm::Value;
+using llvm::Intrinsic::ID;
+
+namespace {
+
+// x = sum + error exactly (Knuth's TwoSum); NaN in `error` where the sum is not finite.
+struct Sum {
+  Value *sum;
+  Value *error;
+};
+
+Sum two_sum(const Lanes &l, Value *x, Value *y) {
+  Value *sum = l.add(x, y);
+  Value *y_part = l.sub(sum, x);
+  return {sum, l.add(l.sub(x, l.sub(sum, y_part)), l.sub(y, y_part))};
+}
+
+// The sum of two f64 rounded to odd: where it is inexact, the neighbour whose last bit is 1. Rounding that once more, to at
+// least two bits fewer, gives what rounding the exact sum would (Boldo and Melquiond, "Emulation of FMA and correctly rounded
+// sums", 2008).
+Value *sum_to_odd(const Lanes &l, Value *x, Value *y) {
+  const auto [sum, error] = two_sum(l, x, y);
+  Value *bits = l.to_bits(sum);
+  Value *inexact = l.bit_and(l.not_equal(error, l.same(error, 0)), l.bit_not(l.is_nan(error)));
+  Value *even = l.equal(l.bit_and(bits, l.same(bits, 1)), l.same(bits, 0));
+  Value *outward = l.equal(l.less(error, l.same(error, 0)), l.less(bits, l.same(bits, 0))); // error points away from zero
+  Value *neighbour = l.add(bits, l.select(outward, l.same(bits, 1), l.same(bits, -1)));
+  return l.from_bits(l.select(l.bit_and(inexact, even), neighbour, bits));
+}
+
+// x = high + low with 26 bits each (Veltkamp); exact while 2^27 x does not overflow.
+Sum split(const Lanes &l, Value *x) {
+  Value *scaled = l.mul(x, l.same(x, 0x1p27 + 1));
+  Value *high = l.sub(scaled, l.sub(scaled, x));
+  return {high, l.sub(x, high)};
+}
+
+const llvm::APInt *constant_integer(const Value *value) {
+  const llvm::APInt *number = nullptr;
+  return llvm::PatternMatch::match(value, llvm::PatternMatch::m_APInt(number)) ? number : nullptr;
+}
+
+} // namespace
+
+Value *Lanes::add(Value *x, Value *y) const {
+  match(x, y);
+  return is_float(dtype_of(x)) ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+}
+
+Value *Lanes::sub(Value *x, Value *y) const {
+  match(x, y);
+  return is_float(dtype_of(x)) ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+}
+
+Value *Lanes::mul(Value *x, Value *y) const {
+  match(x, y);
+  return is_float(dtype_of(x)) ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+}
+
+Value *Lanes::neg(Value *x) const { return is_float(dtype_of(x)) ? b.CreateFNeg(x) : b.CreateNeg(x); }
+
+Value *Lanes::abs(Value *x) const {
+  const DType dtype = dtype_of(x);
+  if (is_float(dtype))
+    return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
+  if (dtype == DType::u8)
+    return x;
+  return b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b.getFalse()); // the lowest stays: it wraps
+}
+
+Value *Lanes::sqrt(Value *x) const { return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x); }
+
+// Fused multiply-add
+
+Value *Lanes::fma(Value *x, Value *y, Value *z) const {
+  match(x, y);
+  match(x, z);
+  match(y, z);
+  if (machine.has_fma)
+    return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z});
+  return dtype_of(x) == DType::f32 ? fma_through_f64(x, y, z) : fma_by_parts(x, y, z);
+}
+
+Value *Lanes::mad(Value *x, Value *y, Value *z) const { return machine.has_fma ? fma(x, y, z) : add(mul(x, y), z); }
+
+// The product of two f32 is exact in f64.
+Value *Lanes::fma_through_f64(Value *x, Value *y, Value *z) const {
+  Value *product = mul(convert(x, DType::f64), convert(y, DType::f64));
+  return convert(sum_to_odd(*this, product, convert(z, DType::f64)), DType::f32);
+}
+
+// Dekker's product, then a sum of three with one rounding to odd. Exact while neither the product nor its low part leaves the
+// normal range: for |x|, |y|, |z| in 2^-450 … 2^450. Outside (z may be smaller, or 0) the result is x * y + z rounded twice:
+// the documented exception of targets without fma.
+Value *Lanes::fma_by_parts(Value *x, Value *y, Value *z) const {
+  Value *high = mul(x, y);
+  const auto [x_high, x_low] = split(*this, x);
+  const auto [y_high, y_low] = split(*this, y);
+  Value *low = sub(mul(x_high, y_high), high);
+  low = add(add(low, mul(x_high, y_low)), mul(x_low, y_high));
+  low = add(low, mul(x_low, y_low));
+  const auto [middle, tail] = two_sum(*this, z, low);
+  const auto [head, rest] = two_sum(*this, high, middle);
+  Value *exact = add(head, sum_to_odd(*this, rest, tail));
+  auto between = [&](Value *value, double lowest, double highest) {
+    Value *magnitude = abs(value);
+    return bit_and(less(same(value, lowest), magnitude), less(magnitude, same(value, highest)));
+  };
+  Value *in_range =
+      bit_and(bit_and(between(x, 0x1p-450, 0x1p450), between(y, 0x1p-450, 0x1p450)), less(abs(z), same(z, 0x1p1000)));
+  return select(in_range, exact, add(high, z));
+}
+
+// Rounding
+
+// |x| + 2^23 (f64: 2^52) leaves no room for a fraction, so the addition rounds, to even.
+Value *Lanes::round(Value *x) const {
+  if (machine.has_rounding)
+    return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x);
+  Value *magnitude = abs(x), *whole = same(x, dtype_of(x) == DType::f32 ? 0x1p23 : 0x1p52);
+  Value *rounded = sub(add(magnitude, whole), whole);
+  rounded = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, rounded, x); // -0.3 gives -0
+  return select(less(magnitude, whole), rounded, x);
+}
+
+Value *Lanes::floor(Value *x) const {
+  if (machine.has_rounding)
+    return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
+  Value *rounded = round(x);
+  return select(less(x, rounded), sub(rounded, same(x, 1)), rounded);
+}
+
+// Maximum and minimum
+
+Value *Lanes::extremum(Value *x, Value *y, bool larger) const {
+  match(x, y);
+  const DType dtype = dtype_of(x);
+  if (is_bool(dtype))
+    return larger ? b.CreateOr(x, y) : b.CreateAnd(x, y);
+  if (dtype == DType::u8)
+    return b.CreateBinaryIntrinsic(larger ? llvm::Intrinsic::umax : llvm::Intrinsic::umin, x, y);
+  if (is_integer(dtype))
+    return b.CreateBinaryIntrinsic(larger ? llvm::Intrinsic::smax : llvm::Intrinsic::smin, x, y);
+  if (machine.has_ieee_max)
+    return b.CreateBinaryIntrinsic(larger ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum, x, y);
+
+  // Elsewhere by compare and select, which x86 has as one instruction.
+  auto beats = [&](Value *p, Value *q) { return larger ? less(q, p) : less(p, q); };
+  const llvm::APFloat *number = nullptr;
+  if (llvm::PatternMatch::match(x, llvm::PatternMatch::m_APFloat(number)))
+    std::swap(x, y);
+  if (llvm::PatternMatch::match(y, llvm::PatternMatch::m_APFloat(number)) && !number->isNaN()) {
+    Value *result = select(beats(y, x), y, x); // x where it is NaN or ties
+    // Only the zero that should win a tie needs more: it absorbs the other one, and changes nothing else.
+    return number->isZero() && number->isNegative() != larger ? add(result, y) : result;
+  }
+  // Ties have equal bits unless they are zeros: there `and` gives +0, `or` gives -0. NaN: an addition gives one.
+  Value *p = to_bits(select(beats(x, y), x, y)), *q = to_bits(select(beats(y, x), y, x));
+  Value *result = from_bits(larger ? bit_and(p, q) : bit_or(p, q));
+  return select(b.CreateFCmpUNO(x, y), add(x, y), result);
+}
+
+Value *Lanes::maximum(Value *x, Value *y) const { return extremum(x, y, true); }
+Value *Lanes::minimum(Value *x, Value *y) const { return extremum(x, y, false); }
+
+// Division
+
+// Truncated quotient without traps: the caller has excluded 0 and lowest / -1. Vectors of integers have no division on most
+// processors. u8 goes through f32 and i32 through f64: a quotient that is not whole is at least 1 / |y| away from the next whole
+// number, relative to it 1 / |x|, far above the rounding error, so truncation is right. i64 is left to LLVM, lane by lane.
+static Value *truncated_quotient(const Lanes &l, Value *x, Value *y) {
+  llvm::IRBuilder<> &b = l.builder();
+  const DType dtype = Lanes::dtype_of(x);
+  if (dtype == DType::i64 || constant_integer(y)) // by a constant: LLVM multiplies
+    return dtype == DType::u8 ? b.CreateUDiv(x, y) : b.CreateSDiv(x, y);
+  const DType wide = dtype == DType::u8 ? DType::f32 : DType::f64;
+  Value *quotient = b.CreateFDiv(l.convert(x, wide), l.convert(y, wide));
+  return dtype == DType::u8 ? b.CreateFPToUI(quotient, x->getType()) : b.CreateFPToSI(quotient, x->getType());
+}
+
+std::pair<Value *, Value *> Lanes::floored(Value *x, Value *y) const {
+  const DType dtype = dtype_of(x);
+  const llvm::APInt *constant = constant_integer(y);
+  const bool is_signed = dtype != DType::u8;
+  if (constant && constant->isPowerOf2() && (!is_signed || constant->isStrictlyPositive())) {
+    const unsigned bits = constant->logBase2();
+    return {is_signed ? shift_right_arithmetic(x, bits) : shift_right(x, bits),
+            bit_and(x, integer(dtype, (int64_t{1} << bits) - 1))};
+  }
+  if (is_signed) { // lowest / -1 would trap; dividing by 1 gives the wrapped result
+    Value *lowest = integer(dtype, dtype == DType::i32 ? INT32_MIN : INT64_MIN);
+    y = select(bit_and(equal(x, lowest), equal(y, integer(dtype, -1))), integer(dtype, 1), y);
+  }
+  Value *quotient = truncated_quotient(*this, x, y);
+  Value *rest = sub(x, mul(quotient, y));
+  if (!is_signed)
+    return {quotient, rest};
+  Value *zero = integer(dtype, 0);
+  Value *wrong_side = bit_and(not_equal(rest, zero), less(bit_xor(rest, y), zero));
+  return {select(wrong_side, sub(quotient, integer(dtype, 1)), quotient), select(wrong_side, add(rest, y), rest)};
+}
+
+Value *Lanes::divide(Value *x, Value *y) const {
+  match(x, y);
+  if (is_float(dtype_of(x)))
+    return b.CreateFDiv(x, y);
+  Value *zero = integer(dtype_of(x), 0), *none = equal(y, zero);
+  return select(none, zero, floored(x, select(none, integer(dtype_of(x), 1), y)).first);
+}
+
+// Floats: x - floor(x / y) * y, where product and difference round once. The division may round up to a whole number; the rest
+// is then on the wrong side of 0 and one y short.
+Value *Lanes::remainder(Value *x, Value *y) const {
+  match(x, y);
+  if (is_float(dtype_of(x))) {
+    Value *rest = fma(neg(floor(divide(x, y))), y, x), *nothing = same(x, 0);
+    Value *wrong_side = bit_or(bit_and(less(rest, nothing), less(nothing, y)), bit_and(less(nothing, rest), less(y, nothing)));
+    return select(wrong_side, add(rest, y), rest);
+  }
+  Value *zero = integer(dtype_of(x), 0), *none = equal(y, zero);
+  return select(none, zero, floored(x, select(none, integer(dtype_of(x), 1), y)).second);
+}
+
+} // namespace nnc

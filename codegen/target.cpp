@@ -1,0 +1,145 @@
+// Turns --cpu and --target into a Target and an llvm::TargetMachine. Assumes 64-bit little-endian ELF. This is the one file that
+// names instruction sets: it translates their feature flags into the facts that the rest of codegen asks for. Adding an
+// architecture means: initialise it, accept it in `make_target`, state its facts.
+
+#include "codegen/target.h"
+
+#include "codegen/llvm_compat.h"
+#include "ir/error.h"
+
+#include <fmt/format.h>
+#include <llvm/ADT/StringMap.h>
+#include <llvm/IR/Function.h>
+#include <llvm/MC/MCSubtargetInfo.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetOptions.h>
+#include <llvm/TargetParser/Host.h>
+
+#include <map>
+#include <mutex>
+
+namespace nnc {
+
+namespace {
+
+void initialise_llvm_targets() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
+  });
+}
+
+// Sorted, so that equal machines give equal attributes and equal bytes.
+std::string host_features() {
+  std::map<std::string, bool> sorted;
+  for (const auto &feature : llvm::sys::getHostCPUFeatures())
+    sorted[feature.getKey().str()] = feature.getValue();
+  std::string text;
+  for (const auto &[name, present] : sorted)
+    text += fmt::format("{}{}{}", text.empty() ? "" : ",", present ? '+' : '-', name);
+  return text;
+}
+
+std::unique_ptr<llvm::TargetMachine> machine_for(const std::string &triple, const std::string &cpu, const std::string &features) {
+  std::string message;
+  const llvm::Target *found = compat::lookup_target(triple, message);
+  if (!found)
+    throw Error(fmt::format("--target: this build of LLVM makes no code for target `{}`", triple));
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict; // muladd is an op; LLVM makes none of its own
+  options.NoTrappingFPMath = true;                    // nobody reads exception flags
+  // Measured on MNIST-sized kernels: Less gives the same speed as Default. None (FastISel) halves it.
+  return std::unique_ptr<llvm::TargetMachine>(
+      compat::create_target_machine(*found, triple, cpu, features, options, llvm::CodeGenOptLevel::Less));
+}
+
+void set_x86_facts(Target &target, const llvm::MCSubtargetInfo &has) {
+  if (has.checkFeatures("+avx512f,+avx512vl,+avx512bw,+avx512dq")) {
+    target.vector_bits = 512;
+    target.vector_registers = 32;
+    target.has_mask_registers = true;
+  } else {
+    target.vector_bits = has.checkFeatures("+avx2") ? 256 : 128;
+    target.vector_registers = 16;
+  }
+  target.has_fma = has.checkFeatures("+fma");
+  target.has_rounding = has.checkFeatures("+sse4.1");
+}
+
+void set_aarch64_facts(Target &target) {
+  target.vector_bits = 128; // NEON
+  target.vector_registers = 32;
+  target.has_fma = target.has_rounding = target.has_ieee_max = true;
+}
+
+} // namespace
+
+Target make_target(std::string_view cpu, std::string_view triple) {
+  initialise_llvm_targets();
+  const llvm::Triple host(llvm::sys::getProcessTriple());
+  const llvm::Triple wanted = triple.empty() ? host : llvm::Triple(llvm::Triple::normalize(std::string(triple)));
+  const bool x86 = wanted.getArch() == llvm::Triple::x86_64, aarch64 = wanted.getArch() == llvm::Triple::aarch64;
+  if ((!x86 && !aarch64) || wanted.isX32() || !wanted.isOSBinFormatELF())
+    throw Error(fmt::format("--target: unknown target `{}`: code is made for x86_64 and aarch64, as ELF", std::string(triple)));
+
+  Target target;
+  target.triple = wanted.str();
+  const bool foreign = wanted.getArch() != host.getArch();
+  if (cpu.empty())
+    cpu = foreign ? "generic" : "native";
+  if (cpu == "native") {
+    if (foreign)
+      throw Error(
+          fmt::format("--cpu: `native` is of this machine, {}, not of target `{}`", host.getArchName().str(), target.triple));
+    target.name = target.cpu = llvm::sys::getHostCPUName().str();
+    target.features = host_features();
+  } else {
+    target.name = cpu;
+    target.cpu = cpu == "generic" && x86 ? "x86-64" : std::string(cpu);
+  }
+  // LLVM warns on stderr about names it does not know, so ask a machine without a name first.
+  if (!machine_for(target.triple, "", "")->getMCSubtargetInfo()->isCPUStringValid(target.cpu))
+    throw Error(fmt::format("--cpu: unknown cpu `{}` for target `{}`", std::string(cpu), target.triple));
+  const std::unique_ptr<llvm::TargetMachine> machine = create_machine(target);
+  const llvm::MCSubtargetInfo &features = *machine->getMCSubtargetInfo();
+  // A name from the 32-bit years is valid for LLVM, but gives no 64-bit code.
+  if (x86 && !features.checkFeatures("+64bit"))
+    throw Error(fmt::format("--cpu: `{}` has no 64-bit mode", std::string(cpu)));
+  if (x86)
+    set_x86_facts(target, features);
+  else
+    set_aarch64_facts(target);
+  return target;
+}
+
+std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target) {
+  initialise_llvm_targets();
+  return machine_for(target.triple, target.cpu, target.features);
+}
+
+void prepare_module(llvm::Module &module, const Target &target, const llvm::TargetMachine &machine) {
+  compat::set_triple(module, target.triple);
+  module.setDataLayout(machine.createDataLayout());
+}
+
+void set_function_attributes(llvm::Function &function, const Target &target) {
+  function.addFnAttr("target-cpu", target.cpu);
+  if (!target.features.empty())
+    function.addFnAttr("target-features", target.features);
+  // Some processors are tuned for 256 bits unless told; min-legal-vector-width stays unset, which allows the widest.
+  function.addFnAttr("prefer-vector-width", std::to_string(target.vector_bits));
+  function.addFnAttr(llvm::Attribute::NoUnwind);
+  function.addFnAttr("no-builtins"); // no loop becomes memset or memcpy
+  function.addFnAttr("denormal-fp-math", "ieee,ieee");
+}
+
+} // namespace nnc
