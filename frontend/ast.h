@@ -13,8 +13,8 @@
 
 namespace nnc::ast {
 
-// The parser refuses expressions, blocks and chains (1 + 1 + …) that nest deeper, so recursion over a tree is safe: at most
-// `max_depth` blocks and expressions within `max_depth` levels of one another.
+// No expression is deeper than this, chains (1 + 1 + …) and nested lists included, and no block stands in more than this many
+// others: the parser refuses what is, so recursion over a tree is safe.
 inline constexpr int max_depth = 500;
 
 struct Name {
