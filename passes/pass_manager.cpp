@@ -1,0 +1,168 @@
+// The table of passes, the default pipeline, and running it with the flags of PassOptions.
+// A pass sees one function; dumps, checks and times are of the whole module, so a pass runs on every function before the next
+// pass starts. What a pass does and may assume stands at the head of its own file.
+#include "passes/passes.h"
+
+#include "ir/error.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/repro.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <fmt/ranges.h>
+#include <fstream>
+#include <iostream>
+
+namespace nnc {
+
+namespace {
+
+constexpr Pass passes[] = {
+    {"grad", grad, false, "replace every request for derivatives by reverse-mode code"},
+    {"cse", cse, true, "compute equal values once, at the first place"},
+    {"muladd", muladd, true, "let a product that only feeds a sum round once with it"},
+    {"dce", dce, true, "drop what no result needs"},
+};
+
+constexpr std::string_view pipeline[] = {"grad", "cse", "muladd", "dce"};
+
+const Pass &find_pass(std::string_view name) {
+  for (const Pass &pass : passes)
+    if (pass.name == name)
+      return pass;
+  std::vector<std::string_view> names;
+  for (const Pass &pass : passes)
+    names.push_back(pass.name);
+  throw Error(fmt::format("there is no pass `{}`; there are {}", name, fmt::join(names, ", ")));
+}
+
+void check_names(const PassOptions &options) {
+  for (const std::string &name : options.passes)
+    find_pass(name);
+  if (!options.dump.empty() && options.dump != "changed" && options.dump != "all")
+    find_pass(options.dump);
+  for (const std::string &name : options.disable) {
+    if (!find_pass(name).optional)
+      throw Error(fmt::format("the pass `{}` cannot be disabled: nothing runs without it", name));
+  }
+}
+
+class Runner {
+public:
+  Runner(Module &module, const PassOptions &options)
+      : module_(module), options_(options), log_(options.log ? *options.log : std::cerr), context_(module, options),
+        repro_(options.repro_dir) {}
+
+  void run() {
+    if (keeps_text())
+      text_ = print(module_);
+    if (options_.passes.empty())
+      for (std::string_view name : pipeline)
+        run(find_pass(name));
+    else
+      for (const std::string &name : options_.passes)
+        run(find_pass(name));
+    if (options_.bisect >= 0)
+      fmt::print(log_, "bisect: {} changes made{}{}\n", context_.changes(), context_.changes() ? ", the last: " : "",
+                 context_.last_change());
+  }
+
+private:
+  bool keeps_text() const { return options_.verify_each || repro_.on(); }
+
+  void run(const Pass &pass) {
+    ++runs_;
+    if (pass.optional && context_.disabled(pass.name))
+      return;
+    repro_.arm(std::string(pass.name), text_);
+    const auto start = std::chrono::steady_clock::now();
+    bool changed = false;
+    try {
+      for (Function &function : module_.functions)
+        if (!pass.optional || context_.allow(pass.name, function.name))
+          changed |= pass.run(function, context_);
+    } catch (const std::exception &error) {
+      const std::string where = repro_.write();
+      throw Error(error.what() + where);
+    }
+    const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+    if (options_.time)
+      fmt::print(log_, "{:>8.2f} ms  {}{}\n", elapsed.count(), pass.name, changed ? "" : " (no change)");
+    if (keeps_text())
+      check(pass, changed);
+    if (options_.dump == "all" || options_.dump == pass.name || (options_.dump == "changed" && changed))
+      dump(pass);
+  }
+
+  // Types and uses, the round trip through text, and whether the pass told the truth about its changes.
+  void check(const Pass &pass, bool changed) {
+    const std::string before = std::move(text_);
+    text_ = print(module_);
+    if (!options_.verify_each)
+      return;
+    std::string wrong = verify(module_);
+    if (wrong.empty() && changed != (text_ != before))
+      wrong = changed ? "says it changed the module and did not" : "changed the module and does not say so";
+    if (wrong.empty()) {
+      try {
+        if (print(parse_module(text_, "round trip")) != text_)
+          wrong = "the text of the module does not read back to the same text";
+      } catch (const Error &error) {
+        wrong = fmt::format("the text of the module does not read back: {}", error.what());
+      }
+    }
+    if (!wrong.empty())
+      throw Error(fmt::format("internal error: pass `{}`: {}{}", pass.name, wrong, repro_.write()));
+  }
+
+  void dump(const Pass &pass) {
+    if (options_.dump_dir.empty()) {
+      fmt::print(log_, "# after {}\n{}", pass.name, print(module_));
+      return;
+    }
+    std::error_code error;
+    std::filesystem::create_directories(options_.dump_dir, error);
+    const std::string path = fmt::format("{}/{:02}-{}.nnir", options_.dump_dir, runs_, pass.name);
+    std::ofstream file(path);
+    file << print(module_);
+    if (!file.flush())
+      throw Error(fmt::format("{}: cannot be written", path));
+  }
+
+  Module &module_;
+  const PassOptions &options_;
+  std::ostream &log_;
+  PassContext context_;
+  Repro repro_;
+  std::string text_; // of the module after the last pass, where it is kept
+  int runs_ = 0;
+};
+
+} // namespace
+
+bool PassContext::disabled(std::string_view name) const {
+  return std::ranges::find(options_.disable, name) != options_.disable.end();
+}
+
+bool PassContext::allow(std::string_view what, std::string_view where) {
+  if (exhausted())
+    return false;
+  ++changes_;
+  if (options_.bisect >= 0)
+    last_change_ = fmt::format("{} at {}", what, where);
+  return true;
+}
+
+std::span<const Pass> all_passes() { return passes; }
+std::span<const std::string_view> default_pipeline() { return pipeline; }
+
+void run_passes(Module &module, const PassOptions &options) {
+  check_names(options);
+  Runner(module, options).run();
+}
+
+} // namespace nnc
