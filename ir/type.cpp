@@ -16,7 +16,8 @@ struct DTypeRow {
   int64_t size;
 };
 constexpr std::array<DTypeRow, dtype_count> rows = {{{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}}};
-constexpr int64_t largest_tensor_bytes = int64_t{1} << 62;
+// What a process can address on the machines we know, and far from any overflow in sums and products of sizes.
+constexpr int64_t largest_tensor_bytes = int64_t{1} << 47;
 } // namespace
 
 std::string_view dtype_name(DType dtype) { return rows[static_cast<int>(dtype)].name; }
@@ -58,7 +59,7 @@ Type checked_type(DType dtype, Shape shape) {
       throw Error(fmt::format("size {} in {} is negative", size, shape_text(shape)));
     bytes *= std::max<int64_t>(size, 1); // beside a size of 0 too, so that no product of sizes or strides overflows
     if (bytes > largest_tensor_bytes)
-      throw Error(fmt::format("{}{} needs more than 2^62 bytes", dtype_name(dtype), shape_text(shape)));
+      throw Error(fmt::format("{}{} needs more than 2^47 bytes", dtype_name(dtype), shape_text(shape)));
   }
   return Type{dtype, std::move(shape)};
 }

@@ -9,5 +9,6 @@ namespace nnc {
 // sound. Returns "" or the first violation, naming function and value. A violation is a defect of the compiler (or of a
 // hand-written .nnir), never of a .nn file.
 std::string verify(const Module &module);
+std::string verify(const Module &module, const Function &function); // one function alone
 
 } // namespace nnc

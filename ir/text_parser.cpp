@@ -1,0 +1,580 @@
+// The IR from its text (grammar in docs/ir.md). One pass with one token of look-ahead; nodes are typed by infer_type as they
+// are read, so a wrong one is reported where it stands. What a single node cannot show (states, results, call paths) is left
+// to the verifier, whose findings are reported at the function. Nothing recurses: fused bodies do not nest.
+#include "ir/error.h"
+#include "ir/literal.h"
+#include "ir/text.h"
+#include "ir/text_lexer.h"
+#include "ir/verify.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <limits>
+#include <unordered_map>
+
+namespace nnc {
+
+namespace {
+
+using Token = TextToken;
+using Kind = TextToken::Kind;
+
+// Where the names of one region lead, and the constants that its literals became.
+struct Scope {
+  Region &region;
+  std::unordered_map<std::string_view, Value> values = {};
+  std::unordered_map<std::string, Value> literals = {}; // by type and text
+};
+
+// What stands between a node's parentheses, before its type is known.
+struct Inside {
+  std::vector<Token> operands; // values and literals
+  Attrs attrs;
+  std::vector<AttrKey> given;
+};
+
+class Parser {
+public:
+  Parser(std::string_view text, const std::string &file) : lexer_(text, file) {}
+
+  Module parse() {
+    const Token first = lexer_.peek();
+    expect_name("module");
+    module_.files[0] = string();
+    std::vector<Token> places; // of the functions
+    while (lexer_.peek().kind != Kind::end) {
+      const std::string doc = lexer_.comment();
+      const Token keyword = expect(Kind::name, "`file`, `state`, `func` or `path`");
+      if (keyword.text == "file") {
+        parse_file();
+      } else if (keyword.text == "state") {
+        parse_state();
+      } else if (keyword.text == "path") {
+        parse_path();
+      } else if (keyword.text == "func") {
+        places.push_back(lexer_.peek());
+        parse_function(doc);
+      } else {
+        lexer_.fail(keyword, fmt::format("unknown section `{}`", keyword.text));
+      }
+    }
+    if (const std::string violation = verify(module_); !violation.empty()) {
+      for (size_t i = 0; i < places.size(); ++i)
+        if (!verify(module_, module_.functions[i]).empty())
+          lexer_.fail(places[i], violation);
+      lexer_.fail(first, violation);
+    }
+    return std::move(module_);
+  }
+
+private:
+  // Tokens.
+
+  Token expect(Kind kind, std::string_view what) {
+    if (lexer_.peek().kind != kind)
+      expected(what);
+    return lexer_.next();
+  }
+  void expect(std::string_view mark) {
+    if (!accept(mark))
+      expected(fmt::format("`{}`", mark));
+  }
+  void expect_name(std::string_view name) {
+    if (!lexer_.peek().is_name(name))
+      expected(fmt::format("`{}`", name));
+    lexer_.next();
+  }
+  bool accept(std::string_view mark) {
+    if (!lexer_.peek().is(mark))
+      return false;
+    lexer_.next();
+    return true;
+  }
+  [[noreturn]] void expected(std::string_view what) {
+    const Token &token = lexer_.peek();
+    const std::string found = token.kind == Kind::end ? "the end" : fmt::format("`{}`", token.text);
+    lexer_.fail(token, fmt::format("expected {}, found {}", what, found));
+  }
+  std::string string() { return lexer_.unescaped(expect(Kind::string, "a string")); }
+
+  // item {"," item} up to the closing mark, which is taken too.
+  template <typename Item> void list_until(std::string_view closing, Item item) {
+    if (accept(closing))
+      return;
+    do
+      item();
+    while (accept(","));
+    expect(closing);
+  }
+
+  int64_t integer(const Token &token, int64_t largest = std::numeric_limits<int64_t>::max()) {
+    int64_t value = 0;
+    const char *end = token.text.data() + token.text.size();
+    const auto [parsed, error] = std::from_chars(token.text.data(), end, value);
+    if (error != std::errc() || parsed != end || value > largest)
+      lexer_.fail(token, fmt::format("`{}` is no whole number up to {}", token.text, largest));
+    return value;
+  }
+  int small_int() { // of a place
+    const Token token = expect(Kind::number, "a number");
+    const int64_t value = integer(token, std::numeric_limits<int>::max());
+    if (value < 0)
+      lexer_.fail(token, fmt::format("`{}` is negative", token.text));
+    return static_cast<int>(value);
+  }
+  int64_t whole() { return integer(expect(Kind::number, "a whole number")); }
+  Shape whole_list() {
+    Shape list;
+    expect("[");
+    list_until("]", [&] { list.push_back(whole()); });
+    return list;
+  }
+
+  // Types, places, literals.
+
+  Type type() {
+    const Token token = lexer_.peek();
+    const std::optional<DType> dtype = dtype_from_name(expect(Kind::name, "a type").text);
+    if (!dtype)
+      lexer_.fail(token, fmt::format("unknown dtype `{}`", token.text));
+    Shape shape = lexer_.peek().is("[") ? whole_list() : Shape{};
+    try {
+      return checked_type(*dtype, std::move(shape));
+    } catch (const Error &error) {
+      lexer_.fail(token, error.what());
+    }
+  }
+
+  std::vector<Type> types() {
+    std::vector<Type> list;
+    do
+      list.push_back(type());
+    while (accept(","));
+    return list;
+  }
+
+  Loc place() {
+    Loc loc;
+    if (!accept("@"))
+      return loc;
+    loc.line = small_int();
+    expect(":");
+    loc.column = small_int();
+    if (accept(":")) {
+      loc.file = loc.line;
+      loc.line = loc.column;
+      loc.column = small_int();
+    }
+    while (accept("'"))
+      ++loc.order;
+    if (accept("/"))
+      loc.path = small_int();
+    return loc;
+  }
+
+  static bool is_literal(const Token &token) {
+    return token.kind == Kind::number || token.is_name("inf") || token.is_name("nan") || token.is_name("true") ||
+           token.is_name("false");
+  }
+  Token literal() {
+    if (!is_literal(lexer_.peek()))
+      expected("a number");
+    return lexer_.next();
+  }
+
+  // Writes the literal as element i.
+  void store(Tensor &tensor, int64_t i, const Token &token) {
+    const DType dtype = tensor.type.dtype;
+    const bool is_word = token.is_name("true") || token.is_name("false");
+    if (is_word != is_bool(dtype))
+      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
+    if (is_bool(dtype))
+      return tensor.set_int(i, token.is_name("true"));
+    if (dtype == DType::f32)
+      return tensor.set(i, number<float>(token, dtype));
+    if (dtype == DType::f64)
+      return tensor.set(i, number<double>(token, dtype));
+    const int64_t value = number<int64_t>(token, dtype);
+    tensor.set_int(i, value);
+    if (tensor.get_int(i) != value)
+      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
+  }
+  template <typename T> T number(const Token &token, DType dtype) {
+    T value{};
+    const char *end = token.text.data() + token.text.size();
+    const auto [parsed, error] = std::from_chars(token.text.data(), end, value);
+    if (error != std::errc() || parsed != end)
+      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
+    return value;
+  }
+
+  // Sections.
+
+  void parse_file() {
+    const Token token = lexer_.peek();
+    if (small_int() != static_cast<int>(module_.files.size()))
+      lexer_.fail(token, fmt::format("file {} comes next", module_.files.size()));
+    module_.files.push_back(string());
+  }
+
+  void parse_path() {
+    const Token token = lexer_.peek();
+    if (small_int() != static_cast<int>(module_.paths.size()))
+      lexer_.fail(token, fmt::format("path {} comes next", module_.paths.size()));
+    expect("=");
+    std::vector<Call> calls;
+    do {
+      const Token name = expect(Kind::name, "a function");
+      if (!lexer_.peek().is("@"))
+        expected("`@`");
+      calls.push_back({std::string(name.text), place()});
+    } while (accept(","));
+    module_.paths.push_back(std::move(calls));
+  }
+
+  void parse_state() {
+    const Token token = lexer_.peek();
+    State state;
+    state.path = string();
+    expect(":");
+    state.type = type();
+    const Token kind = expect(Kind::name, "`param` or `carried`");
+    state.trained = kind.text == "param";
+    if (!state.trained && kind.text != "carried")
+      lexer_.fail(kind, "expected `param` or `carried`");
+    if (!states_.emplace(state.path, static_cast<int>(module_.states.size())).second)
+      lexer_.fail(token, fmt::format("two states are called `{}`", state.path));
+    module_.states.push_back(std::move(state));
+  }
+
+  void parse_function(const std::string &doc) {
+    Function function;
+    function.doc = doc;
+    function.name = expect(Kind::name, "a name").text;
+    Scope scope{function};
+    expect("(");
+    list_until(")", [&] { parse_arg(function, scope); });
+    expect("->");
+    expect("(");
+    std::vector<std::pair<Token, Token>> results; // the value and, of a state, its argument; defined further down
+    list_until(")", [&] { parse_result(function, results); });
+    function.loc = place();
+    expect("{");
+    while (!accept("}"))
+      parse_node(scope, false);
+
+    for (size_t i = 0; i < results.size(); ++i) {
+      Result &result = function.function_results[i];
+      result.value = find(scope, results[i].first);
+      if (result.kind != Result::Kind::state)
+        continue;
+      const Value arg = find(scope, results[i].second);
+      result.state = arg.node < function.args ? function.arg_info[arg.node].state : -1;
+      if (result.state < 0)
+        lexer_.fail(results[i].second, fmt::format("`%{}` is no state", results[i].second.text));
+    }
+    module_.functions.push_back(std::move(function));
+  }
+
+  void parse_arg(Function &function, Scope &scope) {
+    const Token name = expect(Kind::value, "an argument");
+    expect(":");
+    add_arg(scope, name, type());
+    Arg arg;
+    const Token kind = expect(Kind::name, "`input` or `state`");
+    if (kind.text == "state") {
+      const Token path = lexer_.peek();
+      const auto found = states_.find(string());
+      if (found == states_.end())
+        lexer_.fail(path, fmt::format("unknown state `{}`", path.text));
+      arg.state = found->second;
+    } else if (kind.text != "input") {
+      lexer_.fail(kind, "expected `input` or `state`");
+    }
+    function.nodes.back().loc = place();
+    function.arg_info.push_back(arg);
+  }
+
+  void add_arg(Scope &scope, const Token &name, Type type) {
+    Node node;
+    node.types = {std::move(type)};
+    add(scope, std::move(node), {name});
+    scope.region.args = static_cast<int>(scope.region.nodes.size());
+  }
+
+  void parse_result(Function &function, std::vector<std::pair<Token, Token>> &values) {
+    Result result;
+    Token value, arg;
+    if (lexer_.peek().kind == Kind::value) {
+      result.kind = Result::Kind::state;
+      value = lexer_.next();
+      expect("->");
+      arg = expect(Kind::value, "the state's argument");
+    } else {
+      const Token name = expect(Kind::name, "a result");
+      if (name.text == "check" && lexer_.peek().kind == Kind::value) {
+        result.kind = Result::Kind::check;
+        value = lexer_.next();
+        result.name = string();
+      } else {
+        result.name = name.text;
+        expect("=");
+        value = expect(Kind::value, "a value");
+      }
+    }
+    result.loc = place();
+    function.function_results.push_back(std::move(result));
+    values.emplace_back(value, arg);
+  }
+
+  // Nodes.
+
+  Value find(const Scope &scope, const Token &token) {
+    const auto found = scope.values.find(token.text);
+    if (found == scope.values.end())
+      lexer_.fail(token, fmt::format("unknown value `%{}`", token.text));
+    return found->second;
+  }
+
+  // Names beyond those given are empty.
+  Value add(Scope &scope, Node node, const std::vector<Token> &names) {
+    const int at = static_cast<int>(scope.region.nodes.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      const std::string_view name = names[i].text;
+      const bool is_number = !name.empty() && name.find_first_not_of("0123456789") == name.npos;
+      if (!is_number && !is_value_name(name))
+        lexer_.fail(names[i], fmt::format("`%{}` is no name for a value", name));
+      if (!scope.values.emplace(name, Value{at, static_cast<int>(i)}).second)
+        lexer_.fail(names[i], fmt::format("`%{}` is named twice", name));
+      node.names.emplace_back(is_number ? "" : name);
+    }
+    node.names.resize(node.types.size());
+    scope.region.nodes.push_back(std::move(node));
+    return {at, 0};
+  }
+
+  void parse_node(Scope &scope, bool in_fused) {
+    std::vector<Token> names;
+    do
+      names.push_back(expect(Kind::value, "a value"));
+    while (accept(","));
+    expect("=");
+    const Token name = expect(Kind::name, "an op");
+    if (name.text == "fused") {
+      if (in_fused)
+        lexer_.fail(name, "a fused body holds no further fused node");
+      return parse_fused(scope, names);
+    }
+    if (name.text == "grad")
+      return parse_grad(scope, names);
+    if (names.size() != 1)
+      lexer_.fail(names[1], fmt::format("`{}` has one result", name.text));
+    if (name.text == "constant")
+      return parse_constant(scope, names);
+
+    const std::optional<Op> op = op_from_name(name.text);
+    if (!op)
+      lexer_.fail(name, fmt::format("unknown op `{}`", name.text));
+    Inside inside = parse_inside(*op);
+    expect(":");
+    const Token type_place = lexer_.peek();
+    Node node;
+    node.op = *op;
+    node.types = {type()};
+    node.loc = place();
+    node.attrs = std::move(inside.attrs);
+    const std::vector<AttrKey> &attrs = op_info(*op).attrs;
+    if (std::find(attrs.begin(), attrs.end(), AttrKey::shape) != attrs.end())
+      node.attrs.shape = node.types[0].shape;
+    for (AttrKey key : attrs)
+      if (key != AttrKey::shape && std::find(inside.given.begin(), inside.given.end(), key) == inside.given.end())
+        lexer_.fail(name, fmt::format("`{}` needs its {}", name.text, attr_name(key)));
+
+    resolve(scope, node, inside.operands);
+    std::vector<Type> types;
+    for (Value operand : node.operands)
+      types.push_back(scope.region.type(operand));
+    Type inferred;
+    try {
+      inferred = infer_type(*op, types, node.attrs);
+    } catch (const Error &error) {
+      lexer_.fail(name, error.what());
+    }
+    if (inferred != node.types[0])
+      lexer_.fail(type_place, fmt::format("`{}` gives {} here", name.text, type_text(inferred)));
+    add(scope, std::move(node), names);
+  }
+
+  Inside parse_inside(Op op) {
+    Inside inside;
+    expect("(");
+    list_until(")", [&] {
+      const Token token = lexer_.peek();
+      if (token.kind == Kind::value || is_literal(token)) {
+        inside.operands.push_back(lexer_.next());
+        return;
+      }
+      const AttrKey key = attr_key(token);
+      const std::vector<AttrKey> &attrs = op_info(op).attrs;
+      if (key == AttrKey::shape || std::find(attrs.begin(), attrs.end(), key) == attrs.end())
+        lexer_.fail(token, fmt::format("`{}` has no {} here", op_info(op).name, attr_name(key)));
+      if (std::find(inside.given.begin(), inside.given.end(), key) != inside.given.end())
+        lexer_.fail(token, fmt::format("{} is given twice", attr_name(key)));
+      inside.given.push_back(key);
+      parse_attr(key, inside.attrs);
+    });
+    return inside;
+  }
+
+  // "…" is labels, f32 is a dtype, the others are key=value.
+  AttrKey attr_key(const Token &token) {
+    if (token.kind == Kind::string)
+      return AttrKey::labels;
+    if (token.kind != Kind::name)
+      expected("an operand or attribute");
+    if (dtype_from_name(token.text))
+      return AttrKey::dtype;
+    for (AttrKey key : {AttrKey::axes, AttrKey::start, AttrKey::stride, AttrKey::axis})
+      if (token.text == attr_name(key))
+        return key;
+    lexer_.fail(token, fmt::format("unknown attribute `{}`", token.text));
+  }
+
+  void parse_attr(AttrKey key, Attrs &attrs) {
+    if (key == AttrKey::labels) {
+      attrs.labels = string();
+      return;
+    }
+    const Token token = lexer_.next();
+    if (key == AttrKey::dtype) {
+      attrs.dtype = *dtype_from_name(token.text);
+      return;
+    }
+    expect("=");
+    if (key == AttrKey::axis)
+      attrs.axis = whole();
+    else
+      (key == AttrKey::axes ? attrs.axes : key == AttrKey::start ? attrs.start : attrs.stride) = whole_list();
+  }
+
+  // Operands from tokens; literals become constants in front of the node.
+  void resolve(Scope &scope, Node &node, const std::vector<Token> &operands) {
+    std::vector<const Type *> types(operands.size());
+    for (size_t k = 0; k < operands.size(); ++k) {
+      node.operands.push_back(operands[k].kind == Kind::value ? find(scope, operands[k]) : Value{});
+      if (node.operands[k])
+        types[k] = &scope.region.type(node.operands[k]);
+    }
+    std::vector<std::optional<Type>> literal_types;
+    for (size_t k = 0; k < operands.size(); ++k)
+      literal_types.push_back(types[k] ? std::nullopt : literal_type(node.op, k, types, node.type()));
+    for (size_t k = 0; k < operands.size(); ++k) {
+      if (node.operands[k])
+        continue;
+      if (!literal_types[k])
+        lexer_.fail(operands[k], "the type of this literal does not follow from another operand");
+      node.operands[k] = literal_value(scope, *literal_types[k], operands[k]);
+    }
+  }
+
+  Value literal_value(Scope &scope, const Type &type, const Token &token) {
+    const auto [found, is_new] = scope.literals.try_emplace(fmt::format("{} {}", type_text(type), token.text));
+    if (is_new) {
+      Tensor data = Tensor::filled(type, 0);
+      store(data, 0, token);
+      found->second = add_constant(scope, std::move(data), {}, {});
+    }
+    return found->second;
+  }
+
+  Value add_constant(Scope &scope, Tensor data, const Loc &loc, const std::vector<Token> &names) {
+    Node node;
+    node.op = Op::constant;
+    node.types = {data.type};
+    node.loc = loc;
+    node.data = std::make_shared<const Tensor>(std::move(data));
+    return add(scope, std::move(node), names);
+  }
+
+  void parse_constant(Scope &scope, const std::vector<Token> &names) {
+    expect("(");
+    const Token start = lexer_.peek();
+    const bool splat = !accept("[");
+    std::vector<Token> numbers;
+    if (splat)
+      numbers.push_back(literal());
+    else
+      list_until("]", [&] { numbers.push_back(literal()); });
+    expect(")");
+    expect(":");
+    const Type type = this->type();
+    const Loc loc = place();
+    if (!splat && static_cast<int64_t>(numbers.size()) != type.elements())
+      lexer_.fail(start, fmt::format("{} numbers for {} elements", numbers.size(), type.elements()));
+    Tensor data = splat ? Tensor::filled(type, 0) : Tensor(type);
+    for (size_t i = 0; i < numbers.size(); ++i)
+      store(data, static_cast<int64_t>(i), numbers[i]);
+    add_constant(scope, std::move(data), loc, names);
+  }
+
+  // %gx, %gw = grad(%loss, %x, %w) : f32[2], f32[3]
+  void parse_grad(Scope &scope, const std::vector<Token> &names) {
+    Node node;
+    node.op = Op::grad;
+    expect("(");
+    list_until(")", [&] { node.operands.push_back(find(scope, expect(Kind::value, "a value"))); });
+    expect(":");
+    const Token types_place = lexer_.peek();
+    node.types = types();
+    node.loc = place();
+    if (names.size() != node.types.size())
+      lexer_.fail(types_place, fmt::format("{} names and {} types", names.size(), node.types.size()));
+    add(scope, std::move(node), names);
+  }
+
+  // %h, %a = fused(%x = %x0) : f32[2], f32[2] { nodes yield %0, %1 }
+  void parse_fused(Scope &scope, const std::vector<Token> &names) {
+    Node node;
+    node.op = Op::fused;
+    Region body;
+    Scope inner{body};
+    expect("(");
+    list_until(")", [&] {
+      const Token name = expect(Kind::value, "an argument of the body");
+      expect("=");
+      node.operands.push_back(find(scope, expect(Kind::value, "a value")));
+      add_arg(inner, name, scope.region.type(node.operands.back()));
+    });
+    expect(":");
+    const Token types_place = lexer_.peek();
+    node.types = types();
+    node.loc = place();
+    expect("{");
+    while (lexer_.peek().kind == Kind::value)
+      parse_node(inner, true);
+    expect_name("yield");
+    do
+      body.results.push_back(find(inner, expect(Kind::value, "a value")));
+    while (accept(","));
+    expect("}");
+    if (names.size() != node.types.size() || body.results.size() != node.types.size())
+      lexer_.fail(types_place,
+                  fmt::format("{} names, {} types and {} yielded values", names.size(), node.types.size(), body.results.size()));
+    for (size_t i = 0; i < node.types.size(); ++i)
+      if (body.type(body.results[i]) != node.types[i])
+        lexer_.fail(types_place, fmt::format("the body yields {} here", type_text(body.type(body.results[i]))));
+    node.body = std::make_shared<const Region>(std::move(body));
+    add(scope, std::move(node), names);
+  }
+
+  TextLexer lexer_;
+  Module module_;
+  std::unordered_map<std::string, int> states_; // by path
+};
+
+} // namespace
+
+Module parse_module(std::string_view text, const std::string &file) { return Parser(text, file).parse(); }
+
+} // namespace nnc

@@ -1,0 +1,271 @@
+// The IR's text: round trips of a module with every op, what the text leaves out and puts back, and errors on bad text.
+#include "ir/builder.h"
+#include "ir/error.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+
+#include <gtest/gtest.h>
+#include <limits>
+#include <set>
+
+namespace nnc {
+namespace {
+
+// Every op of the table, in the form in which it is printed.
+const char *const every_op = R"(module "mnist.nn"
+file 1 "std/layers.nn"
+
+state "mlp/dense_0/w" : f32[4,3] param
+state "mlp/dense_0/w/adam/m" : f32[4,3] carried
+
+# Trains.
+#
+#   indented
+func train_step(%x: f32[2,4] input @3:4, %label: u8[2] input, %w: f32[4,3] state "mlp/dense_0/w") -> () @13:1 {
+  %z = dot(%x, %w, "bi,io->bo") : f32[2,3] @1:9:10/1
+  %0 = add(%z, 0.1) : f32[2,3] @13:15'
+  %1 = sub(1e-07, %0) : f32[2,3]
+  %2 = mul(%0, %1) : f32[2,3] @13:15''/2
+  %3 = div(%2, inf) : f32[2,3]
+  %4 = rem(%3, -inf) : f32[2,3]
+  %5 = muladd(%4, 2, %z) : f32[2,3]
+  %6 = neg(%5) : f32[2,3]
+  %7 = abs(%6) : f32[2,3]
+  %8 = floor(%7) : f32[2,3]
+  %9 = round(%8) : f32[2,3]
+  %10 = exp(%9) : f32[2,3]
+  %11 = log(%10) : f32[2,3]
+  %12 = sin(%11) : f32[2,3]
+  %13 = cos(%12) : f32[2,3]
+  %14 = tanh(%13) : f32[2,3]
+  %15 = erf(%14) : f32[2,3]
+  %16 = sqrt(%15) : f32[2,3]
+  %17 = maximum(%16, nan) : f32[2,3]
+  %18 = minimum(%17, -0) : f32[2,3]
+  %19 = eq(%18, 0) : bool[2,3]
+  %20 = lt(%18, 3.4028235e+38) : bool[2,3]
+  %21 = logical_and(%19, true) : bool[2,3]
+  %22 = logical_or(false, %21) : bool[2,3]
+  %23 = logical_not(%22) : bool[2,3]
+  %24 = select(%23, 1, 0) : f32[2,3]
+  %25 = stop_gradient(%24) : f32[2,3]
+  %26 = cast(%label, i64) : i64[2]
+  %27 = philox(-9223372036854775808, %26) : i32[2]
+  %28 = broadcast(%26, axes=[0]) : i64[2,3]
+  %29 = transpose(%28, axes=[1,0]) : i64[3,2]
+  %30 = reshape(%29) : i64[6]
+  %31 = slice(%30, start=[5], stride=[-2]) : i64[3]
+  %32 = pad(%31, 7, start=[1], stride=[2]) : i64[8]
+  %33 = concat(%32, %31, axis=0) : i64[11]
+  %34 = iota(i32, axis=1) : i32[2,11]
+  %35 = sum(%25, axes=[0]) : f32[3]
+  %36 = prod(%25, axes=[1]) : f32[2]
+  %37 = max(%25, axes=[0,1]) : f32
+  %38 = min(%34, axes=[0]) : i32[11]
+  %39 = argmax(%25, axes=[1]) : i32[2]
+  %40 = variance(%25, axes=[1]) : f32[2]
+}
+
+func predict(%x: f32[3] input) -> (y = %y, z = %c @4:5, check %ok "label \"a\" \\ outside\n\x01") {
+  %c = constant([1, 2.5, nan]) : f32[3]
+  %0 = constant(1) : f32[3]
+  %none = constant([]) : f32[0]
+  %y, %1 = fused(%x = %x, %0 = %c) : f32[3], f32[3] @7:8 {
+    %a = add(%x, 1) : f32[3] @1:2:3'/1
+    %1 = mul(%a, %0) : f32[3]
+    yield %1, %a
+  }
+  %ok = constant(true) : bool
+  %total = sum(%y, axes=[0]) : f32
+  %d.x, %d.c = grad(%total, %x, %c) : f32[3], f32[3] @8:1
+}
+
+path 1 = mlp@13:12, dense@1:6:18
+path 2 = mlp@14:12
+)";
+
+Module parse(const std::string &text) { return parse_module(text, "t.nnir"); }
+
+std::string error_of(const std::string &text) {
+  try {
+    parse(text);
+  } catch (const Error &error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Text, RoundTripOfEveryOp) {
+  const Module module = parse(every_op);
+  EXPECT_EQ(print(module), every_op);
+  std::set<Op> seen;
+  for (const Node &node : module.functions[0].nodes)
+    seen.insert(node.op);
+  for (Op op : all_ops())
+    EXPECT_TRUE(seen.count(op)) << op_info(op).name;
+}
+
+TEST(Text, PrintsWhatTheBuilderBuilds) {
+  Module module;
+  module.files = {"a.nn"};
+  Function f;
+  f.name = "f";
+  Builder b(f);
+  const Value x = b.arg({DType::f32, {2}}, "x");
+  f.arg_info = {{-1}};
+  const Value half = b.like(x, 0.5);
+  const Value named = b.constant(Tensor::filled({DType::f32, {2}}, 3), "three");
+  const Value two_constants = b.add(half, b.like(x, 1)); // neither can be a literal
+  const Value y = b.mul(b.add(x, b.like(x, 2)), named);
+  b.constant({DType::f32, {}}, 9); // unused
+  b.set_name(two_constants, "x");
+  f.function_results = {{Result::Kind::output, "y", b.add(y, two_constants), -1, {}}};
+  module.functions.push_back(f);
+  ASSERT_EQ(verify(module), "");
+  const std::string text = R"(module "a.nn"
+
+func f(%x: f32[2] input) -> (y = %5) {
+  %0 = constant(0.5) : f32[2]
+  %three = constant(3) : f32[2]
+  %1 = constant(1) : f32[2]
+  %x.1 = add(%0, %1) : f32[2]
+  %2 = add(%x, 2) : f32[2]
+  %3 = mul(%2, %three) : f32[2]
+  %4 = constant(9) : f32
+  %5 = add(%3, %x.1) : f32[2]
+}
+)";
+  EXPECT_EQ(print(module), text);
+  EXPECT_EQ(print(parse(text)), text);
+  EXPECT_EQ(value_texts(f)[5][0], "2");
+}
+
+TEST(Text, LiteralsKeepTheirBits) {
+  for (double value : {0.1, 1e-45, 3.4028234663852886e38, -0.0, 1 / 3.0, std::numeric_limits<double>::infinity()})
+    for (DType dtype : {DType::f32, DType::f64}) {
+      Module module;
+      Function f;
+      f.name = "f";
+      Builder(f).constant({dtype, {}}, value);
+      module.functions.push_back(f);
+      EXPECT_TRUE(same_bits(*parse(print(module)).functions[0].nodes[0].data, *f.nodes[0].data)) << print(module);
+    }
+}
+
+TEST(Text, LongHeadersGetALineForEachItem) {
+  const std::string text = R"(module "a.nn"
+
+state "net/some_quite_long_name_of_a_layer/w" : f32[2] param
+
+func f(
+    %x: f32[2] input,
+    %w: f32[2] state "net/some_quite_long_name_of_a_layer/w" @1:2
+) -> (
+    y = %w.next,
+    %w.next -> %w @3:4
+) @5:6 {
+  %w.next = add(%x, %w) : f32[2]
+}
+)";
+  EXPECT_EQ(print(parse(text)), text);
+}
+
+TEST(Text, CommentsAndLayoutAreFree) {
+  const std::string loose =
+      "# head\nmodule \"a.nn\" # tail\n# dropped\n\n#  doc\r\n#\nfunc f(\n) # no\n->(y=%y){%y\n=constant(1)\n:f32 # end\n}#";
+  EXPECT_EQ(print(parse(loose)), "module \"a.nn\"\n\n#  doc\r\n#\nfunc f() -> (y = %y) {\n  %y = constant(1) : f32\n}\n");
+}
+
+// What is wrong with `f` when its body is `line`.
+std::string error_in(const std::string &line) {
+  return error_of("module \"a.nn\"\nfunc f(%x: f32[2,3] input, %n: i32[2] input) -> (y = %y) {\n" + line + "\n}\n");
+}
+
+TEST(Text, ErrorsHavePlaces) {
+  EXPECT_EQ(error_of(""), "t.nnir:1:1: error: expected `module`, found the end");
+  EXPECT_EQ(error_of("module \"a"), "t.nnir:1:8: error: string without an end");
+  EXPECT_EQ(error_of("module \"a\\q\""), "t.nnir:1:8: error: unknown escape in a string");
+  EXPECT_EQ(error_of("module \"a\"\n\x80"), "t.nnir:2:1: error: unexpected byte 0x80");
+  EXPECT_EQ(error_of("module \"a\" fanc"), "t.nnir:1:12: error: unknown section `fanc`");
+  EXPECT_EQ(error_of("module \"a\" file 2 \"b\""), "t.nnir:1:17: error: file 1 comes next");
+  EXPECT_EQ(error_of("module \"a\" state \"s\" : f32[2"), "t.nnir:1:29: error: expected `]`, found the end");
+  EXPECT_EQ(error_of("module \"a\" func f(%x: f32 state \"s\")"), "t.nnir:1:33: error: unknown state `s`");
+  EXPECT_EQ(error_of("module \"a\" path 1 = f"), "t.nnir:1:22: error: expected `@`, found the end");
+  EXPECT_EQ(error_of("module \"a\" func f() -> () {} func f() -> () {}"), "t.nnir:1:1: error: two functions are called `f`");
+  EXPECT_EQ(error_in("%y = add(%x, %z) : f32[2,3]"), "t.nnir:3:14: error: unknown value `%z`");
+  EXPECT_EQ(error_in("%y = add(%x, %n) : f32[2,3]"), "t.nnir:3:6: error: add: shapes differ: [2,3] and [2]");
+  EXPECT_EQ(error_in("%y = add(%x) : f32[2,3]"), "t.nnir:3:6: error: add: 2 operands, not 1");
+  EXPECT_EQ(error_in("%y = add(%x, 1) : f32[3,2]"), "t.nnir:3:19: error: `add` gives f32[2,3] here");
+  EXPECT_EQ(error_in("%y = add(1, 1) : f32[3,2]"),
+            "t.nnir:3:10: error: the type of this literal does not follow from another operand");
+  EXPECT_EQ(error_in("%y = add(%n, 1.5) : i32[2]"), "t.nnir:3:14: error: `1.5` is no i32");
+  EXPECT_EQ(error_in("%y = add(%n, 2147483648) : i32[2]"), "t.nnir:3:14: error: `2147483648` is no i32");
+  EXPECT_EQ(error_in("%y = add(%x, 1e99) : f32[2,3]"), "t.nnir:3:14: error: `1e99` is no f32");
+  EXPECT_EQ(error_in("%y = add(%x, true) : f32[2,3]"), "t.nnir:3:14: error: `true` is no f32");
+  EXPECT_EQ(error_in("%y = bad(%x) : f32"), "t.nnir:3:6: error: unknown op `bad`");
+  EXPECT_EQ(error_in("%y = arg() : f32"), "t.nnir:3:6: error: unknown op `arg`");
+  EXPECT_EQ(error_in("%y = sum(%x) : f32"), "t.nnir:3:6: error: `sum` needs its axes");
+  EXPECT_EQ(error_in("%y = sum(%x, axis=0) : f32"), "t.nnir:3:14: error: `sum` has no axis here");
+  EXPECT_EQ(error_in("%y = sum(%x, axes=[0], axes=[0]) : f32"), "t.nnir:3:24: error: axes is given twice");
+  EXPECT_EQ(error_in("%y = sum(%x, axes=[99999999999999999999]) : f32"),
+            "t.nnir:3:20: error: `99999999999999999999` is no whole number up to 9223372036854775807");
+  EXPECT_EQ(error_in("%x = neg(%x) : f32[2,3]"), "t.nnir:3:1: error: `%x` is named twice");
+  EXPECT_EQ(error_in("%1a = neg(%x) : f32[2,3]"), "t.nnir:3:1: error: `%1a` is no name for a value");
+  EXPECT_EQ(error_in("%y = constant([1, 2]) : f32[3]"), "t.nnir:3:15: error: 2 numbers for 3 elements");
+  EXPECT_EQ(error_in("%y = constant(1) : f32[1000000,1000000,1000000]"),
+            "t.nnir:3:20: error: f32[1000000,1000000,1000000] needs more than 2^47 bytes");
+  EXPECT_EQ(error_in("%y = constant(1) : f32[-1]"), "t.nnir:3:20: error: size -1 in [-1] is negative");
+  EXPECT_EQ(error_in("%y = constant(1) : f32 @1:2/1"), "t.nnir:2:6: error: `f`: `%y` (constant): path 1 is not in the module");
+  EXPECT_EQ(error_in("%y = fused() : f32 { %0 = fused() : f32 { yield %0 } yield %0 }"),
+            "t.nnir:3:27: error: a fused body holds no further fused node");
+  EXPECT_EQ(error_in("%y = fused(%a = %x) : f32 { yield %a }"), "t.nnir:3:23: error: the body yields f32[2,3] here");
+  EXPECT_EQ(error_in("%y = fused(%a = %x) : f32[2,3], f32 { yield %a }"),
+            "t.nnir:3:23: error: 1 names, 2 types and 1 yielded values");
+  EXPECT_EQ(error_in("%y = fused(%a = %x) : f32[2,3] { yield %x }"), "t.nnir:3:40: error: unknown value `%x`");
+  EXPECT_EQ(error_in("%y = grad(%x, %x) : f32[2,3]"),
+            "t.nnir:2:6: error: `f`: `%y` (grad): operand 1 must be a scalar float, not f32[2,3]");
+  EXPECT_EQ(error_in("%y = grad(%x, %x) : f32[2,3], f32"), "t.nnir:3:21: error: 1 names and 2 types");
+}
+
+// Damaged text gives an Error with a place, or a module that still obeys the law.
+TEST(Text, DamageNeverCrashes) {
+  const std::string text = every_op;
+  const std::string bytes = "%@\"(){}[]=,:'/#-.x09\n\x80\x00";
+  uint32_t random = 1;
+  const auto draw = [&](size_t n) { return (random = random * 1664525 + 1013904223) / 65536 % n; };
+  for (int i = 0; i < 4000; ++i) {
+    std::string damaged = text;
+    const size_t at = (draw(1024) * 1024 + draw(1024)) % text.size();
+    switch (draw(4)) {
+    case 0:
+      damaged.resize(at);
+      break;
+    case 1:
+      damaged.erase(at, 1 + draw(20));
+      break;
+    case 2:
+      damaged[at] = bytes[draw(bytes.size())];
+      break;
+    case 3:
+      damaged.insert(at, text.substr(draw(1024), draw(40)));
+    }
+    try {
+      const std::string printed = print(parse(damaged));
+      EXPECT_EQ(print(parse(printed)), printed);
+    } catch (const Error &error) {
+      EXPECT_EQ(std::string(error.what()).rfind("t.nnir:", 0), 0u) << error.what();
+    }
+  }
+}
+
+TEST(Text, DepthAndSizeAreNoTrouble) {
+  EXPECT_NE(error_of("module \"a\" func f" + std::string(100000, '(')), "");
+  std::string deep = "module \"a\" func f() -> () {";
+  for (int i = 0; i < 100000; ++i)
+    deep += "%a = fused() : f32 {";
+  EXPECT_NE(error_of(deep), "");
+  EXPECT_NE(error_of("module \"" + std::string(10000000, 'x')), "");
+}
+
+} // namespace
+} // namespace nnc
