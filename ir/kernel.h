@@ -46,10 +46,10 @@ struct KernelNode {
   Attrs attrs;
   Access access;
   double number = 0;
-  int64_t integer = 0;      // constant of an integer or bool dtype
+  int64_t integer = 0; // constant of an integer or bool dtype
   bool partial = false;
-  uint64_t depends = 0;     // bit a: the value varies along axis a
-  int stage = 0;            // reductions and dots on the longest path to it
+  uint64_t depends = 0; // bit a: the value varies along axis a
+  int stage = 0;        // reductions and dots on the longest path to it
   Home home = Home::none;
   Loc loc;
   std::string name;
@@ -85,20 +85,20 @@ struct DotAxes {
 struct Kernel {
   Recipe recipe = Recipe::loop;
   std::vector<Axis> axes;
-  int rows = 0;                // the first `rows` axes are row axes
-  int vector_axis = -1;        // the axis whose points lie in one vector; -1: none (a scalar kernel)
+  int rows = 0;         // the first `rows` axes are row axes
+  int vector_axis = -1; // the axis whose points lie in one vector; -1: none (a scalar kernel)
   std::vector<KernelPointer> pointers;
   std::vector<KernelNode> nodes; // operands before users
   std::vector<KernelRoot> roots;
-  int dot = -1;                // the dot node, if there is one
+  int dot = -1; // the dot node, if there is one
   DotAxes dot_axes;
   int stages = 1;
-  int64_t grains = 1;          // pieces that may run on different threads: axis `grain_axis` is cut in this many
+  int64_t grains = 1; // pieces that may run on different threads: axis `grain_axis` is cut in this many
   int grain_axis = 0;
-  int64_t scratch_bytes = 0;   // of a slot; codegen's and the row homes'
-  double flop = 0, bytes = 0;  // work and traffic of one call
+  int64_t scratch_bytes = 0;  // of a slot; codegen's and the row homes'
+  double flop = 0, bytes = 0; // work and traffic of one call
 
-  int64_t points() const;      // product of all axes
+  int64_t points() const; // product of all axes
 };
 
 // The kernel as text, as `--emit=fused` shows it. `identity` leaves out names, places and the region's values: two kernels

@@ -18,10 +18,10 @@ struct Ref {
 };
 
 struct Step {
-  int kernel = -1;        // call: index into Plan::kernels; -1: a check
-  std::vector<Ref> args;  // call: one a pointer of the kernel. check: the bool that must be true
-  int check = -1;         // check: index into PlanEntry::checks
-  std::string note;       // names of what is read and written, for the text
+  int kernel = -1;       // call: index into Plan::kernels; -1: a check
+  std::vector<Ref> args; // call: one a pointer of the kernel. check: the bool that must be true
+  int check = -1;        // check: index into PlanEntry::checks
+  std::string note;      // names of what is read and written, for the text
   Loc loc;
 };
 
@@ -41,8 +41,8 @@ struct PlanEntry {
   std::vector<PlanCheck> checks; // the entry fails with code NNC_CHECK + index where one does not hold, having written nothing
   std::vector<Step> steps;
   bool writes_state = false;
-  int64_t workspace_bytes = 0;   // without the threads' scratch slots
-  int64_t slot_bytes = 0;        // scratch of one thread: the largest of its kernels'
+  int64_t workspace_bytes = 0; // without the threads' scratch slots
+  int64_t slot_bytes = 0;      // scratch of one thread: the largest of its kernels'
   double flop = 0, bytes = 0;
 };
 
@@ -52,7 +52,7 @@ struct PlanState {
 };
 
 struct Plan {
-  std::string model;     // file name
+  std::string model; // file name
   std::vector<std::string> files;
   std::vector<std::vector<Call>> paths;
   std::vector<Kernel> kernels;

@@ -12,9 +12,9 @@ namespace nnc {
 enum class DType : uint8_t { f32, f64, u8, i32, i64, boolean };
 inline constexpr int dtype_count = 6;
 
-std::string_view dtype_name(DType dtype);                  // "f32", …; boolean is "bool"
+std::string_view dtype_name(DType dtype); // "f32", …; boolean is "bool"
 std::optional<DType> dtype_from_name(std::string_view name);
-int64_t dtype_size(DType dtype);                           // bytes of one element in memory; bool is one byte, 0 or 1
+int64_t dtype_size(DType dtype); // bytes of one element in memory; bool is one byte, 0 or 1
 constexpr bool is_float(DType d) { return d == DType::f32 || d == DType::f64; }
 constexpr bool is_integer(DType d) { return d == DType::u8 || d == DType::i32 || d == DType::i64; }
 constexpr bool is_bool(DType d) { return d == DType::boolean; }

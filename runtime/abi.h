@@ -15,12 +15,12 @@ extern "C" {
  * every code but NNC_OK nothing has been written. */
 enum {
   NNC_OK = 0,
-  NNC_BAD_CONTEXT = 1,   /* the context is null or its struct_size is not one this artefact knows */
-  NNC_NULL_POINTER = 2,  /* an input, output, state or workspace is null */
-  NNC_MISALIGNED = 3,    /* state or workspace is not 64-byte aligned, or an input not aligned to its element */
+  NNC_BAD_CONTEXT = 1,  /* the context is null or its struct_size is not one this artefact knows */
+  NNC_NULL_POINTER = 2, /* an input, output, state or workspace is null */
+  NNC_MISALIGNED = 3,   /* state or workspace is not 64-byte aligned, or an input not aligned to its element */
   NNC_SHORT_WORKSPACE = 4,
   NNC_UNSUPPORTED_CPU = 5,
-  NNC_BAD_INDEX = 6,     /* no such entry */
+  NNC_BAD_INDEX = 6, /* no such entry */
   NNC_CHECK = 100
 };
 
@@ -29,7 +29,7 @@ enum {
  * order, on any threads, and return when all are done. n is at most `threads`. The results do not depend on threads. */
 typedef struct nnc_context {
   uint32_t struct_size;
-  uint32_t threads;        /* 0 and 1: the calling thread alone */
+  uint32_t threads; /* 0 and 1: the calling thread alone */
   void *pool;
   void (*run)(void *pool, void (*task)(void *arg, int64_t i), void *arg, int64_t n);
   uint64_t workspace_bytes; /* size of the workspace handed in; 0: trust the caller */
@@ -43,7 +43,7 @@ typedef struct nnc_tensor_info {
   uint64_t rank;
   const int64_t *shape;
   uint64_t bytes;
-  uint64_t offset; /* states: bytes from the start of the state block */
+  uint64_t offset;  /* states: bytes from the start of the state block */
   uint32_t trained; /* states: a parameter; else carried from call to call */
   uint32_t reserved;
 } nnc_tensor_info;
@@ -59,9 +59,9 @@ typedef struct nnc_entry_info {
   const nnc_tensor_info *outputs;
   uint32_t output_count;
   uint32_t check_count;
-  const char *const *checks;  /* messages, by index */
-  uint64_t workspace_bytes;   /* without the threads' slots */
-  uint64_t slot_bytes;        /* workspace of each thread: pass workspace_bytes + max(threads, 1) * slot_bytes */
+  const char *const *checks; /* messages, by index */
+  uint64_t workspace_bytes;  /* without the threads' slots */
+  uint64_t slot_bytes;       /* workspace of each thread: pass workspace_bytes + max(threads, 1) * slot_bytes */
   uint32_t writes_state;
   uint32_t reserved;
   /* The entry with its pointers in arrays, in the order of inputs and outputs. */
@@ -71,17 +71,17 @@ typedef struct nnc_entry_info {
 typedef struct nnc_model_info {
   uint32_t struct_size;
   uint32_t abi_version;
-  const char *model;          /* file name of the source */
-  const char *source_hash;    /* SHA-256 of the source, hexadecimal */
-  const char *compiler;       /* "nnc 0.1.0" */
-  const char *target;         /* triple */
-  const char *cpu;            /* features asked for */
+  const char *model;             /* file name of the source */
+  const char *source_hash;       /* SHA-256 of the source, hexadecimal */
+  const char *compiler;          /* "nnc 0.1.0" */
+  const char *target;            /* triple */
+  const char *cpu;               /* features asked for */
   const nnc_entry_info *entries; /* in source order, then init(seed) */
   uint64_t entry_count;
   const nnc_tensor_info *states;
   uint64_t state_count;
   uint64_t state_bytes;
-  uint64_t alignment;         /* of state and workspace */
+  uint64_t alignment; /* of state and workspace */
 } nnc_model_info;
 
 #ifdef __cplusplus

@@ -1,0 +1,95 @@
+// The include rule of docs/architecture.md, over every C++ file of the tree: folders depend on each other in one
+// direction, and LLVM is seen by codegen alone.
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// What files of a folder may include of ours, besides their own folder. Folders that are not here may include anything.
+const std::map<std::string, std::set<std::string>> allowed = {
+    {"ir", {}}, {"runtime", {}}, {"frontend", {"ir"}}, {"passes", {"ir"}}, {"codegen", {"ir", "runtime/abi.h"}},
+};
+const std::set<std::string> ours = {"ir", "runtime", "frontend", "passes", "codegen", "tools", "tests", "examples"};
+
+std::string first_folder(const std::string &path) { return path.substr(0, path.find('/')); }
+
+// Why `file`, named from the root of the tree, may not include `header`; "" if it may.
+std::string violation(const std::string &file, const std::string &header) {
+  std::string from = first_folder(file), to = first_folder(header);
+  if (header.find("..") != header.npos)
+    return "headers are named from the root of the tree";
+  if ((to == "llvm" || to == "lld" || to == "llvm-c") && from != "codegen" && from != "tests" &&
+      !(from == "tools" && header == "llvm/Support/CommandLine.h"))
+    return "only codegen includes LLVM";
+  auto rule = allowed.find(from);
+  if (!ours.count(to) || to == from || rule == allowed.end())
+    return "";
+  bool may = rule->second.count(to) || rule->second.count(header);
+  return may ? "" : "not allowed by the include rule";
+}
+
+TEST(IncludeRule, HoldsOverTheTree) {
+  const fs::path root = NNC_SOURCE_DIR;
+  const std::regex include(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
+  int files = 0, own_includes = 0;
+  for (const std::string &folder : ours)
+    for (const auto &entry : fs::recursive_directory_iterator(root / folder)) {
+      std::string extension = entry.path().extension().string();
+      if (extension != ".cpp" && extension != ".h" && extension != ".def" && extension != ".c")
+        continue;
+      ++files;
+      std::string name = fs::relative(entry.path(), root).generic_string();
+      std::ifstream stream(entry.path());
+      std::string line;
+      std::smatch match;
+      for (int number = 1; std::getline(stream, line); ++number) {
+        if (!std::regex_search(line, match, include))
+          continue;
+        std::string header = match[1];
+        own_includes += ours.count(first_folder(header));
+        EXPECT_EQ(violation(name, header), "") << name << ":" << number << ": includes " << header;
+        EXPECT_TRUE(header.find('/') != header.npos || !fs::exists(entry.path().parent_path() / header))
+            << name << ":" << number << ": " << header << " is to be named from the root of the tree";
+      }
+    }
+  EXPECT_GT(files, 30);
+  EXPECT_GT(own_includes, 30) << "the includes were not found at all";
+}
+
+TEST(IncludeRule, RefusesWhatItShould) {
+  EXPECT_NE(violation("ir/op.cpp", "runtime/abi.h"), "");
+  EXPECT_NE(violation("ir/op.cpp", "passes/grad.h"), "");
+  EXPECT_NE(violation("runtime/npy.cpp", "ir/tensor.h"), "");
+  EXPECT_NE(violation("frontend/parser.cpp", "passes/grad.h"), "");
+  EXPECT_NE(violation("frontend/import/onnx.cpp", "codegen/jit.h"), "");
+  EXPECT_NE(violation("passes/fuse.cpp", "frontend/parser.h"), "");
+  EXPECT_NE(violation("passes/fuse.cpp", "tools/driver.h"), "");
+  EXPECT_NE(violation("codegen/jit.cpp", "runtime/thread_pool.h"), "");
+  EXPECT_NE(violation("codegen/jit.cpp", "passes/fuse.h"), "");
+  EXPECT_NE(violation("passes/fuse.cpp", "llvm/ADT/SmallVector.h"), "");
+  EXPECT_NE(violation("tools/nnc_main.cpp", "llvm/IR/Module.h"), "");
+  EXPECT_NE(violation("tools/nnc_main.cpp", "lld/Common/Driver.h"), "");
+  EXPECT_NE(violation("ir/op.cpp", "../runtime/abi.h"), "");
+}
+
+TEST(IncludeRule, AllowsWhatItShould) {
+  EXPECT_EQ(violation("ir/op.cpp", "ir/op.h"), "");
+  EXPECT_EQ(violation("ir/op.cpp", "vector"), "");
+  EXPECT_EQ(violation("passes/fuse.cpp", "ir/kernel.h"), "");
+  EXPECT_EQ(violation("codegen/jit.cpp", "runtime/abi.h"), "");
+  EXPECT_EQ(violation("codegen/jit.cpp", "llvm/IR/Module.h"), "");
+  EXPECT_EQ(violation("tools/nnc_main.cpp", "llvm/Support/CommandLine.h"), "");
+  EXPECT_EQ(violation("tools/nnc_main.cpp", "passes/fuse.h"), "");
+  EXPECT_EQ(violation("tests/unit/op_test.cpp", "codegen/jit.h"), "");
+}
+
+} // namespace
