@@ -1,0 +1,483 @@
+// From nodes to a kernel table. Axes of all values are united where they must run together (union-find over the axes of every
+// member's result and of every use); what a reduction that is used inside sums away are the inner axes, all others are rows.
+// Then every member becomes a kernel node and every value read from memory a load with its strides.
+//
+// Refused is what cannot run at one point at a time: shifted or regrouped values, two different inner reductions, elementwise
+// work below a dot, values that would be computed again for every row at a price. shape_kernel does the rest.
+#include "passes/form.h"
+
+#include "passes/access.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <numeric>
+#include <set>
+
+namespace nnc {
+
+namespace {
+
+struct Refused {
+  std::string reason;
+};
+
+class UnionFind {
+public:
+  int add() {
+    parent_.push_back(static_cast<int>(parent_.size()));
+    return parent_.back();
+  }
+  int find(int i) {
+    while (parent_[i] != i)
+      i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+  void unite(int a, int b) { parent_[std::max(find(a), find(b))] = std::min(find(a), find(b)); }
+
+private:
+  std::vector<int> parent_;
+};
+
+constexpr int no_axis = -1; // of an axis of size 1
+
+// A value as a member or root reads it: where it comes from, and the axis class of each of its axes.
+struct Use {
+  Source source;
+  std::vector<int> dims;
+};
+
+class Former {
+public:
+  // A root lies row-major in its own memory, unless `strides` (of the only root) say otherwise.
+  Former(const Region &region, std::span<const int> members, std::span<const Value> roots, int64_t offset = 0,
+         std::optional<Shape> strides = std::nullopt)
+      : region_(region), members_(members), roots_(roots), root_offset_(offset), root_strides_(std::move(strides)) {}
+
+  Kernel form() {
+    if (members_.size() > most_nodes)
+      throw Refused{fmt::format("more than {} nodes", most_nodes)};
+    collect_uses();
+    unite_axes();
+    check_axes_distinct();
+    choose_inner();
+    order_axes();
+    add_nodes();
+    add_roots();
+    check_kernel();
+    return std::move(kernel_);
+  }
+
+private:
+  const Region &region_;
+  std::span<const int> members_;
+  std::span<const Value> roots_;
+  int64_t root_offset_;
+  std::optional<Shape> root_strides_;
+  UnionFind classes_;
+  std::vector<int64_t> class_size_;
+  std::vector<std::vector<int>> result_dims_; // of each member
+  std::vector<std::vector<Use>> uses_;        // of each member, an operand each
+  std::vector<Use> root_uses_;
+  std::vector<bool> used_inside_;
+  std::set<int> inner_;
+  std::map<int, int> axis_of_class_;
+  Kernel kernel_;
+  std::vector<int> node_of_member_;
+  std::map<Value, int> pointer_of_value_;
+
+  int member_index(int node) const {
+    auto at = std::lower_bound(members_.begin(), members_.end(), node);
+    return at != members_.end() && *at == node ? static_cast<int>(at - members_.begin()) : -1;
+  }
+
+  std::vector<int> new_dims(const Shape &shape) {
+    std::vector<int> dims;
+    for (int64_t size : shape) {
+      dims.push_back(size == 1 ? no_axis : classes_.add());
+      if (size != 1)
+        class_size_.push_back(size);
+    }
+    return dims;
+  }
+
+  void unite(int a, int b) {
+    if (a != no_axis && b != no_axis)
+      classes_.unite(a, b);
+  }
+
+  Use make_use(Value value) {
+    Use use;
+    use.source = resolve(region_, value, [&](int node) { return member_index(node) >= 0; });
+    if (use.source.kind == Source::Kind::blocked)
+      throw Refused{use.source.reason};
+    use.dims = new_dims(region_.type(value).shape);
+    if (use.source.kind == Source::Kind::member) {
+      int producer = member_index(use.source.value.node);
+      for (size_t i = 0; i < use.dims.size(); ++i)
+        if (use.source.dims[i] >= 0)
+          unite(use.dims[i], result_dims_[producer][use.source.dims[i]]);
+    }
+    return use;
+  }
+
+  void collect_uses() {
+    used_inside_.assign(members_.size(), false);
+    for (int member : members_) {
+      const Node &node = region_.nodes[member];
+      result_dims_.push_back(new_dims(node.type().shape));
+      std::vector<Use> uses;
+      for (Value operand : node.operands) {
+        uses.push_back(make_use(operand));
+        if (uses.back().source.kind == Source::Kind::member)
+          used_inside_[member_index(uses.back().source.value.node)] = true;
+      }
+      uses_.push_back(std::move(uses));
+    }
+    for (Value root : roots_)
+      root_uses_.push_back(make_use(root));
+  }
+
+  void unite_axes() {
+    for (size_t m = 0; m < members_.size(); ++m) {
+      const Node &node = region_.nodes[members_[m]];
+      if (is_elementwise(node.op)) {
+        for (const Use &use : uses_[m])
+          for (size_t i = 0; i < use.dims.size(); ++i)
+            unite(use.dims[i], result_dims_[m][i]);
+      } else if (is_reduce(node.op)) {
+        size_t kept = 0;
+        for (size_t i = 0; i < uses_[m][0].dims.size(); ++i)
+          if (!reduces(node, i))
+            unite(uses_[m][0].dims[i], result_dims_[m][kept++]);
+      } else {
+        DotLabels labels = parse_dot_labels(node.attrs.labels);
+        auto unite_labels = [&](const std::string &a, const std::vector<int> &dims_a, const std::string &b,
+                                const std::vector<int> &dims_b) {
+          for (size_t i = 0; i < a.size(); ++i)
+            if (size_t j = b.find(a[i]); j != std::string::npos)
+              unite(dims_a[i], dims_b[j]);
+        };
+        unite_labels(labels.lhs, uses_[m][0].dims, labels.rhs, uses_[m][1].dims);
+        unite_labels(labels.lhs, uses_[m][0].dims, labels.result, result_dims_[m]);
+        unite_labels(labels.rhs, uses_[m][1].dims, labels.result, result_dims_[m]);
+      }
+    }
+  }
+
+  static bool reduces(const Node &node, size_t axis) {
+    return std::find(node.attrs.axes.begin(), node.attrs.axes.end(), static_cast<int64_t>(axis)) != node.attrs.axes.end();
+  }
+
+  void check_axes_distinct() {
+    auto check = [&](const std::vector<int> &dims) {
+      std::set<int> seen;
+      for (int dim : dims)
+        if (dim != no_axis && !seen.insert(classes_.find(dim)).second)
+          throw Refused{"two axes of one value would run together"};
+    };
+    for (size_t m = 0; m < members_.size(); ++m) {
+      check(result_dims_[m]);
+      for (const Use &use : uses_[m])
+        check(use.dims);
+    }
+    for (const Use &use : root_uses_)
+      check(use.dims);
+  }
+
+  // Axis classes that a reduction or dot sums away.
+  std::set<int> reduced(size_t m) {
+    const Node &node = region_.nodes[members_[m]];
+    std::set<int> result;
+    if (is_reduce(node.op)) {
+      for (size_t i = 0; i < uses_[m][0].dims.size(); ++i)
+        if (reduces(node, i) && uses_[m][0].dims[i] != no_axis)
+          result.insert(classes_.find(uses_[m][0].dims[i]));
+    } else if (node.op == Op::dot) {
+      DotLabels labels = parse_dot_labels(node.attrs.labels);
+      for (char label : labels.summed)
+        if (int dim = uses_[m][0].dims[labels.lhs.find(label)]; dim != no_axis)
+          result.insert(classes_.find(dim));
+    }
+    return result;
+  }
+
+  void choose_inner() {
+    bool chosen = false;
+    auto choose = [&](bool must) {
+      for (size_t m = 0; m < members_.size(); ++m) {
+        std::set<int> axes = reduced(m);
+        if (axes.empty() || must != (used_inside_[m] || region_.nodes[members_[m]].op == Op::dot))
+          continue;
+        if (chosen && must && axes != inner_)
+          throw Refused{"two reductions over different axes are used inside"};
+        if (!chosen)
+          inner_ = axes;
+        chosen = true;
+      }
+    };
+    choose(true);
+    choose(false);
+  }
+
+  // Rows in the order of the largest root, what no root keeps before them; then the inner axes in the order of a reduced value.
+  void order_axes() {
+    std::vector<int> order;
+    auto append = [&](const std::vector<int> &dims, bool inner) {
+      for (int dim : dims)
+        if (dim != no_axis && inner_.contains(classes_.find(dim)) == inner &&
+            std::find(order.begin(), order.end(), classes_.find(dim)) == order.end())
+          order.push_back(classes_.find(dim));
+    };
+    const std::vector<int> *largest = nullptr;
+    for (const Use &use : root_uses_)
+      if (!largest || use.dims.size() > largest->size())
+        largest = &use.dims;
+    if (largest)
+      append(*largest, false);
+    size_t kept = order.size();
+    for (size_t m = 0; m < members_.size(); ++m) {
+      for (const Use &use : uses_[m])
+        append(use.dims, false);
+      append(result_dims_[m], false);
+    }
+    for (const Use &use : root_uses_)
+      append(use.dims, false);
+    std::rotate(order.begin(), order.begin() + kept, order.end());
+    kernel_.rows = static_cast<int>(order.size());
+    for (size_t m = 0; m < members_.size(); ++m)
+      for (const Use &use : uses_[m])
+        append(use.dims, true);
+    if (order.size() > 60)
+      throw Refused{"more than 60 axes"};
+    for (size_t a = 0; a < order.size(); ++a) {
+      kernel_.axes.push_back({class_size_[order[a]], static_cast<int>(a) >= kernel_.rows});
+      axis_of_class_[order[a]] = static_cast<int>(a);
+    }
+  }
+
+  int axis(int dim) { return axis_of_class_.at(classes_.find(dim)); }
+
+  Access make_access(int pointer, int64_t offset, const Shape &strides, const std::vector<int> &dims) {
+    Access access{pointer, offset, Shape(kernel_.axes.size(), 0)};
+    for (size_t i = 0; i < dims.size(); ++i)
+      if (dims[i] != no_axis)
+        access.strides[axis(dims[i])] = strides[i];
+    return access;
+  }
+
+  static uint64_t varies(const Access &access) {
+    uint64_t mask = 0;
+    for (size_t a = 0; a < access.strides.size(); ++a)
+      if (access.strides[a] != 0)
+        mask |= uint64_t{1} << a;
+    return mask;
+  }
+
+  uint64_t inner_mask() const { return ((uint64_t{1} << kernel_.axes.size()) - 1) & ~((uint64_t{1} << kernel_.rows) - 1); }
+
+  int add_node(KernelNode node) {
+    kernel_.nodes.push_back(std::move(node));
+    return static_cast<int>(kernel_.nodes.size()) - 1;
+  }
+
+  // The kernel node that gives a use its value.
+  int node_of_use(const Use &use, DType dtype) {
+    const Source &source = use.source;
+    KernelNode node;
+    node.dtype = dtype;
+    switch (source.kind) {
+    case Source::Kind::member:
+      return node_of_member_[member_index(source.value.node)];
+    case Source::Kind::constant: {
+      const Tensor &data = *region_.node(source.value).data;
+      node.op = Op::constant;
+      if (is_float(dtype))
+        node.number = data.get(0);
+      else
+        node.integer = data.get_int(0);
+      return add_node(node);
+    }
+    case Source::Kind::index:
+      node.op = Op::iota;
+      node.access = make_access(-1, source.offset, source.strides, use.dims);
+      break;
+    default: {
+      auto [at, added] = pointer_of_value_.try_emplace(source.value, static_cast<int>(kernel_.pointers.size()));
+      if (added)
+        kernel_.pointers.push_back({dtype, true, false, source.value, region_.type(source.value).elements()});
+      node.op = Op::arg;
+      node.access = make_access(at->second, source.offset, source.strides, use.dims);
+      node.loc = region_.node(source.value).loc;
+      node.name = region_.node(source.value).names[source.value.index];
+    }
+    }
+    node.depends = varies(node.access);
+    for (size_t i = 0; i < kernel_.nodes.size(); ++i)
+      if (kernel_.nodes[i].op == node.op && kernel_.nodes[i].access == node.access && kernel_.nodes[i].dtype == dtype)
+        return static_cast<int>(i);
+    return add_node(node);
+  }
+
+  void add_nodes() {
+    for (size_t m = 0; m < members_.size(); ++m) {
+      const Node &source = region_.nodes[members_[m]];
+      KernelNode node;
+      node.op = source.op;
+      node.dtype = source.type().dtype;
+      node.loc = source.loc;
+      node.name = source.name();
+      for (size_t i = 0; i < source.operands.size(); ++i) {
+        node.operands.push_back(node_of_use(uses_[m][i], region_.type(source.operands[i]).dtype));
+        const KernelNode &operand = kernel_.nodes[node.operands.back()];
+        node.depends |= operand.depends;
+        node.stage = std::max(node.stage, operand.stage);
+      }
+      if (is_elementwise(source.op))
+        node.attrs = source.attrs;
+      node_of_member_.push_back(is_elementwise(source.op) ? add_node(std::move(node))
+                                                          : add_reduction(std::move(node), source, m));
+    }
+  }
+
+  int add_reduction(KernelNode node, const Node &source, size_t m) {
+    std::set<int> axes = reduced(m);
+    if (source.op == Op::dot) {
+      for (int operand : node.operands)
+        if (kernel_.nodes[operand].op != Op::arg)
+          throw Refused{"an operand of the dot is computed in the kernel"};
+      if (axes.empty()) {
+        node.op = Op::mul;
+        return add_node(std::move(node));
+      }
+      if (kernel_.dot >= 0)
+        throw Refused{"a second dot"};
+      note_dot_axes(source, m);
+      node.depends &= ~inner_mask();
+      node.stage = 1;
+      return kernel_.dot = add_node(std::move(node));
+    }
+    if (axes.empty()) {
+      if (source.op != Op::argmax)
+        return node.operands[0];
+      KernelNode zero;
+      zero.op = Op::constant;
+      zero.dtype = DType::i32;
+      return add_node(std::move(zero));
+    }
+    std::set<int> rows;
+    for (int axis_class : axes)
+      if (!inner_.contains(axis_class))
+        rows.insert(axis_class);
+    bool inner = rows.size() < axes.size();
+    if (inner && axes.size() - rows.size() != inner_.size())
+      throw Refused{"a reduction over some of the inner axes"};
+    if (!inner)
+      for (int dim : uses_[m][0].dims)
+        if (dim != no_axis && inner_.contains(classes_.find(dim)) && kernel_.dot >= 0)
+          throw Refused{"a reduction over rows of values below the dot"};
+    if (!rows.empty() && (used_inside_[m] || source.op == Op::argmax))
+      throw Refused{"a reduction over rows is used inside"};
+    int result = node.operands[0];
+    if (inner) {
+      node.depends &= ~inner_mask();
+      node.stage = kernel_.nodes[result].stage + 1;
+      result = add_node(node);
+    }
+    if (!rows.empty()) {
+      node.operands = {result};
+      node.partial = true;
+      node.stage = kernel_.nodes[result].stage;
+      for (int axis_class : rows) {
+        node.attrs.axes.push_back(axis_of_class_.at(axis_class));
+        node.depends &= ~(uint64_t{1} << axis_of_class_.at(axis_class));
+      }
+      std::sort(node.attrs.axes.begin(), node.attrs.axes.end());
+      result = add_node(std::move(node));
+    }
+    return result;
+  }
+
+  void note_dot_axes(const Node &source, size_t m) {
+    DotLabels labels = parse_dot_labels(source.attrs.labels);
+    auto axes = [&](const std::string &which, const std::string &in, const std::vector<int> &dims) {
+      std::vector<int> result;
+      for (char label : which)
+        if (int dim = dims[in.find(label)]; dim != no_axis)
+          result.push_back(axis(dim));
+      std::sort(result.begin(), result.end());
+      return result;
+    };
+    kernel_.dot_axes.batch = axes(labels.batch, labels.lhs, uses_[m][0].dims);
+    kernel_.dot_axes.m = axes(labels.rows, labels.lhs, uses_[m][0].dims);
+    kernel_.dot_axes.n = axes(labels.cols, labels.rhs, uses_[m][1].dims);
+    kernel_.dot_axes.k = axes(labels.summed, labels.lhs, uses_[m][0].dims);
+  }
+
+  void add_roots() {
+    for (size_t r = 0; r < roots_.size(); ++r) {
+      const Type &type = region_.type(roots_[r]);
+      int node = node_of_use(root_uses_[r], type.dtype);
+      int pointer = static_cast<int>(kernel_.pointers.size());
+      kernel_.pointers.push_back({type.dtype, false, true, roots_[r], type.elements()});
+      kernel_.roots.push_back(
+          {node, make_access(pointer, root_offset_, root_strides_.value_or(contiguous_strides(type.shape)), root_uses_[r].dims)});
+    }
+  }
+
+  void check_kernel() {
+    if (kernel_.pointers.size() > most_pointers)
+      throw Refused{fmt::format("more than {} pointers", most_pointers)};
+    uint64_t row_mask = (uint64_t{1} << kernel_.rows) - 1;
+    for (const KernelRoot &root : kernel_.roots) {
+      uint64_t kept = varies(root.access) & row_mask;
+      if (!kernel_.nodes[root.node].partial && kept != row_mask)
+        throw Refused{"a result would be written again for every row"};
+    }
+    // What does not vary along every row is computed again for the others: cheap things only, unless it stands alone.
+    if (members_.size() == 1)
+      return;
+    int again = 0;
+    for (size_t m = 0; m < members_.size(); ++m) {
+      const KernelNode &node = kernel_.nodes[node_of_member_[m]];
+      if (is_elementwise(node.op) && (node.depends & row_mask) != row_mask)
+        again += op_info(node.op).weight;
+      if (is_elementwise(node.op) && kernel_.dot >= 0 && (node.depends & inner_mask()))
+        throw Refused{"elementwise work below the dot"};
+      if (is_reduce(node.op) && !node.partial && (node.depends & row_mask) != row_mask && kernel_.rows > 0)
+        throw Refused{"a reduction would be computed again for every row"};
+    }
+    if (again > 4)
+      throw Refused{"a value would be computed again for every row"};
+  }
+};
+
+} // namespace
+
+Formed form_body(const Region &body) {
+  std::vector<int> members;
+  for (size_t i = body.args; i < body.nodes.size(); ++i)
+    if (const Node &node = body.nodes[i]; node.op != Op::constant && !is_view(node.op))
+      members.push_back(static_cast<int>(i));
+  return form_kernel(body, members, body.results);
+}
+
+Kernel copy_kernel(const Region &region, Value value, int64_t offset, const Shape &strides) {
+  Kernel kernel = Former(region, {}, {&value, 1}, offset, strides).form();
+  shape_kernel(kernel);
+  return kernel;
+}
+
+Formed form_kernel(const Region &region, std::span<const int> members, std::span<const Value> roots) {
+  Formed formed;
+  try {
+    formed.kernel = Former(region, members, roots).form();
+    shape_kernel(*formed.kernel);
+  } catch (const Refused &refused) {
+    formed.kernel.reset();
+    formed.refusal = refused.reason;
+  }
+  return formed;
+}
+
+} // namespace nnc

@@ -1,0 +1,362 @@
+// fuse: groups nodes into kernels, and makes one `fused` node of each group.
+//
+//   %a = add(%z, %b1)                          %h = fused(%x, %w1, %b1) {
+//   %h = maximum(%a, 0)              =>          %z = dot(%x, %w1, "bi,io->bo") … yield %h
+//                                              }
+//
+// Every computing node starts alone; views, splat constants and iotas belong to whoever reads them. Groups that are joined by
+// a value merge, largest value first, then groups that read the same value, wherever form_kernel accepts the union and no
+// path through a third group would make a cycle. Last, a value that is stored only for others is computed again by them where
+// that is cheap. Reshapes of strided memory and computed-from-nothing operands of a dot are stored first.
+#include "passes/fuse.h"
+
+#include "ir/builder.h"
+#include "passes/access.h"
+#include "passes/body.h"
+#include "passes/form.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <queue>
+#include <set>
+
+namespace nnc {
+
+namespace {
+
+constexpr int cheap_weight = 8;
+
+bool computes(Op op) { return is_elementwise(op) || is_reduce(op) || family(op) == Family::contract; }
+bool nothing_is_member(int) { return false; }
+
+class Fuser {
+public:
+  Fuser(Function &function, std::vector<std::string> *refusals) : old_(function), refusals_(refusals) {}
+
+  void run() {
+    store_first();
+    find_groups();
+    merge_along_values();
+    merge_readers();
+    compute_again();
+    rebuild();
+  }
+
+private:
+  Function &old_;
+  std::vector<std::string> *refusals_;
+  std::set<Value> stored_;                // view values that need memory of their own
+  std::vector<int> group_of_;             // home group of a node, -1: none
+  std::vector<std::vector<int>> groups_;  // members, ascending; empty once merged into another
+  std::vector<std::vector<Value>> reads_; // of each node: the values below the views of its operands
+  std::vector<std::vector<int>> users_;   // of each node: nodes that read it
+  std::vector<bool> escapes_;             // a result of the function, or read by something that is no kernel
+
+  // A reshape that has no affine map, or a dot's operand that is not in memory, is read from a copy.
+  void store_first() {
+    std::vector<Value> wanted;
+    for (const Node &node : old_.nodes) {
+      if (node.op == Op::reshape && resolve(old_, node.operands[0], nothing_is_member).kind != Source::Kind::constant) {
+        Source source = resolve(old_, node.operands[0], nothing_is_member);
+        if (!reshape_strides(old_.type(node.operands[0]).shape, source.strides, node.type().shape))
+          wanted.push_back(node.operands[0]);
+      }
+      if (node.op == Op::dot)
+        for (Value operand : node.operands)
+          if (Source source = resolve(old_, operand, nothing_is_member);
+              source.kind == Source::Kind::constant || source.kind == Source::Kind::index)
+            wanted.push_back(operand);
+    }
+    if (wanted.empty())
+      return;
+    insert_copies(std::set<Value>(wanted.begin(), wanted.end()));
+    store_first(); // a copy may leave a reshape above it that needs one too
+  }
+
+  void insert_copies(const std::set<Value> &wanted) {
+    std::vector<Node> nodes;
+    std::vector<int> moved(old_.nodes.size());
+    std::map<Value, Value> copies;
+    auto map = [&](Value v) {
+      auto at = copies.find(v);
+      return at != copies.end() ? at->second : Value{moved[v.node], v.index};
+    };
+    for (size_t i = 0; i < old_.nodes.size(); ++i) {
+      Node node = old_.nodes[i];
+      for (Value &operand : node.operands)
+        operand = map(operand);
+      moved[i] = static_cast<int>(nodes.size());
+      nodes.push_back(std::move(node));
+      Value value{static_cast<int>(i), 0};
+      if (wanted.contains(value)) {
+        Node copy = copy_node(old_, value);
+        for (Value &operand : copy.operands)
+          operand = map(operand);
+        copies[value] = {static_cast<int>(nodes.size()), 0};
+        nodes.push_back(std::move(copy));
+      }
+    }
+    for (Result &result : old_.function_results)
+      result.value = {moved[result.value.node], result.value.index};
+    old_.nodes = std::move(nodes);
+  }
+
+  void find_groups() {
+    size_t count = old_.nodes.size();
+    group_of_.assign(count, -1);
+    reads_.resize(count);
+    users_.resize(count);
+    escapes_.assign(count, false);
+    for (size_t i = 0; i < count; ++i) {
+      const Node &node = old_.nodes[i];
+      if (is_view(node.op) && node.op != Op::pad && node.op != Op::concat)
+        continue;
+      for (Value operand : node.operands) {
+        Value source = stored_base(old_, operand);
+        if (is_free(old_.node(source)))
+          continue;
+        reads_[i].push_back(source);
+        users_[source.node].push_back(static_cast<int>(i));
+        if (!computes(node.op))
+          escapes_[source.node] = true;
+      }
+      if (computes(node.op)) {
+        group_of_[i] = static_cast<int>(groups_.size());
+        groups_.push_back({static_cast<int>(i)});
+      }
+    }
+    for (const Result &result : old_.function_results)
+      escapes_[stored_base(old_, result.value).node] = true;
+  }
+
+  // Values that a group of these members must store: read by a node outside that does not compute them again itself.
+  std::vector<Value> roots_of(const std::vector<int> &members) const {
+    std::vector<Value> roots;
+    for (int member : members) {
+      bool outside = escapes_[member];
+      for (int user : users_[member])
+        outside = outside || (!std::binary_search(members.begin(), members.end(), user) && !computes_itself(user, member));
+      if (outside)
+        roots.push_back({member, 0});
+    }
+    return roots;
+  }
+
+  bool computes_itself(int user, int node) const {
+    int group = group_of_[user];
+    return group >= 0 && group_of_[node] != group && std::binary_search(groups_[group].begin(), groups_[group].end(), node);
+  }
+
+  std::vector<int> united(int a, int b) const {
+    std::vector<int> members;
+    std::set_union(groups_[a].begin(), groups_[a].end(), groups_[b].begin(), groups_[b].end(), std::back_inserter(members));
+    return members;
+  }
+
+  // Whether a path leads from group `from` to group `to` through at least one node of a third group.
+  bool path_between(int from, int to) const {
+    std::vector<int> stack;
+    std::vector<bool> seen(old_.nodes.size(), false);
+    int last = groups_[to].back();
+    auto push_users = [&](int node) {
+      for (int user : users_[node])
+        if (user <= last && !seen[user]) {
+          seen[user] = true;
+          stack.push_back(user);
+        }
+    };
+    auto leave = [&](int node, bool start) {
+      if (int group = group_of_[node]; group >= 0 && !start)
+        for (int member : groups_[group])
+          push_users(member);
+      else
+        push_users(node);
+    };
+    for (int member : groups_[from])
+      for (int user : users_[member])
+        if (group_of_[user] != from && group_of_[user] != to && user <= last && !seen[user]) {
+          seen[user] = true;
+          stack.push_back(user);
+        }
+    while (!stack.empty()) {
+      int node = stack.back();
+      stack.pop_back();
+      if (group_of_[node] == to)
+        return true;
+      if (group_of_[node] != from)
+        leave(node, false);
+    }
+    return false;
+  }
+
+  bool try_merge(int a, int b, const Node &through) {
+    if (a == b || a < 0 || b < 0)
+      return false;
+    if (groups_[a].size() + groups_[b].size() > most_nodes)
+      return false;
+    std::vector<int> members = united(a, b);
+    if (path_between(a, b) || path_between(b, a)) {
+      refuse(through, "another kernel lies between");
+      return false;
+    }
+    Formed formed = form_kernel(old_, members, roots_of(members));
+    if (!formed.kernel) {
+      refuse(through, formed.refusal);
+      return false;
+    }
+    groups_[a] = std::move(members);
+    for (int member : groups_[b])
+      group_of_[member] = a;
+    groups_[b].clear();
+    return true;
+  }
+
+  void refuse(const Node &through, const std::string &reason) {
+    if (refusals_)
+      refusals_->push_back(fmt::format("{}: %{}: {}", old_.name, through.name(), reason));
+  }
+
+  void merge_along_values() {
+    struct Edge {
+      int64_t bytes;
+      int producer, consumer;
+    };
+    std::vector<Edge> edges;
+    for (size_t i = 0; i < old_.nodes.size(); ++i)
+      if (group_of_[i] >= 0)
+        for (Value source : reads_[i])
+          if (group_of_[source.node] >= 0)
+            edges.push_back({old_.type(source).bytes(), source.node, static_cast<int>(i)});
+    std::stable_sort(edges.begin(), edges.end(), [](const Edge &a, const Edge &b) { return a.bytes > b.bytes; });
+    // A merge may open the way for an edge that was refused (its third group is inside now): until nothing changes.
+    for (bool changed = true; changed;) {
+      changed = false;
+      if (refusals_)
+        refusals_->clear();
+      for (const Edge &edge : edges)
+        changed |= try_merge(group_of_[edge.producer], group_of_[edge.consumer], old_.nodes[edge.producer]);
+    }
+  }
+
+  // Groups that read the same value can read it once.
+  void merge_readers() {
+    for (size_t i = 0; i < old_.nodes.size(); ++i) {
+      std::vector<int> readers;
+      for (int user : users_[i])
+        if (group_of_[user] >= 0)
+          readers.push_back(user);
+      for (size_t r = 1; r < readers.size(); ++r)
+        for (size_t q = 0; q < r; ++q)
+          if (!has_dot(group_of_[readers[q]]) || !has_dot(group_of_[readers[r]]))
+            if (try_merge(group_of_[readers[q]], group_of_[readers[r]], old_.nodes[i]))
+              break;
+    }
+  }
+
+  bool has_dot(int group) const {
+    return std::any_of(groups_[group].begin(), groups_[group].end(), [&](int m) { return old_.nodes[m].op == Op::dot; });
+  }
+
+  // A cheap elementwise value of another group, from things this group reads anyway (and one more), need not be stored.
+  void compute_again() {
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      if (groups_[g].empty())
+        continue;
+      for (bool changed = true; changed;) {
+        changed = false;
+        std::set<Value> known;
+        for (int member : groups_[g]) {
+          known.insert({member, 0});
+          for (Value source : reads_[member])
+            known.insert(source);
+        }
+        for (Value value : known) {
+          const Node &node = old_.node(value);
+          if (group_of_[value.node] < 0 || group_of_[value.node] == static_cast<int>(g) ||
+              std::binary_search(groups_[g].begin(), groups_[g].end(), value.node) || !is_elementwise(node.op) ||
+              op_info(node.op).weight > cheap_weight || only_this_needs(value.node, static_cast<int>(g)) == false)
+            continue;
+          int unknown = 0;
+          for (Value source : reads_[value.node])
+            unknown += !known.contains(source);
+          std::vector<int> members = groups_[g];
+          members.insert(std::upper_bound(members.begin(), members.end(), value.node), value.node);
+          if (unknown > 0 || members.size() > most_nodes || !form_kernel(old_, members, roots_of(members)).kernel)
+            continue;
+          groups_[g] = std::move(members);
+          changed = true;
+          break;
+        }
+      }
+    }
+  }
+
+  // Computing it here as well saves a store only if nobody else reads it from memory.
+  bool only_this_needs(int node, int group) const {
+    if (escapes_[node])
+      return false;
+    for (int user : users_[node])
+      if (group_of_[user] != group && group_of_[user] != group_of_[node] && !computes_itself(user, node))
+        return false;
+    return true;
+  }
+
+  void rebuild() {
+    // Units in order: a group stands for its members; everything else but views and free nodes stands alone.
+    Function result = old_;
+    result.nodes.clear();
+    std::map<Value, Value> values;
+    std::vector<bool> done(groups_.size(), false);
+    for (int i = 0; i < old_.args; ++i) {
+      result.nodes.push_back(old_.nodes[i]);
+      values[{i, 0}] = {i, 0};
+    }
+    for (size_t i = old_.args; i < old_.nodes.size(); ++i)
+      emit(static_cast<int>(i), result, values, done, false);
+    for (Result &r : result.function_results)
+      r.value = emit_value(r.value, result, values, done);
+    old_.nodes = std::move(result.nodes);
+    old_.function_results = std::move(result.function_results);
+  }
+
+  Value emit_value(Value value, Function &to, std::map<Value, Value> &values, std::vector<bool> &done) {
+    if (!values.contains(value))
+      emit(value.node, to, values, done, true);
+    return values.at(value);
+  }
+
+  void emit(int index, Function &to, std::map<Value, Value> &values, std::vector<bool> &done, bool wanted) {
+    const Node &node = old_.nodes[index];
+    if (int g = group_of_[index]; g >= 0) {
+      if (done[g])
+        return;
+      done[g] = true;
+      std::vector<Value> roots = roots_of(groups_[g]);
+      if (roots.empty())
+        return;
+      Node fused = fused_node(old_, groups_[g], roots);
+      for (Value &operand : fused.operands)
+        operand = emit_value(operand, to, values, done);
+      for (size_t r = 0; r < roots.size(); ++r)
+        values[roots[r]] = {static_cast<int>(to.nodes.size()), static_cast<int>(r)};
+      to.nodes.push_back(std::move(fused));
+      return;
+    }
+    bool lazy = (is_view(node.op) && node.op != Op::pad && node.op != Op::concat) || node.op == Op::constant;
+    if (values.contains({index, 0}) || (lazy && !wanted))
+      return;
+    Node copy = node;
+    for (Value &operand : copy.operands)
+      operand = emit_value(operand, to, values, done);
+    for (size_t r = 0; r < copy.types.size(); ++r)
+      values[{index, static_cast<int>(r)}] = {static_cast<int>(to.nodes.size()), static_cast<int>(r)};
+    to.nodes.push_back(std::move(copy));
+  }
+};
+
+} // namespace
+
+void fuse_function(Function &function, std::vector<std::string> *refusals) { Fuser(function, refusals).run(); }
+
+} // namespace nnc

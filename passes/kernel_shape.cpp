@@ -1,0 +1,280 @@
+// The how of a kernel, from its table alone: merges axes that lie one behind the other in every access, chooses the recipe and
+// the axis that fills vectors, which values wait in a row buffer for a later stage, and how rows are cut into grains. All of it
+// follows from shapes and strides, so that it is the same on every machine and for any number of threads.
+#include "passes/form.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace nnc {
+
+namespace {
+
+constexpr double flop_per_ns = 60, bytes_per_ns = 12; // what a core does on work of this kind, for cutting grains only
+constexpr double one_grain_ns = 20'000, grain_ns = 10'000;
+constexpr int64_t most_grains = 64;
+constexpr int recompute_weight = 8; // above it, a value that a later stage needs waits in a row buffer
+constexpr int64_t vector_bytes = 64;
+
+void for_each_access(Kernel &kernel, auto &&f) {
+  for (KernelNode &node : kernel.nodes)
+    if (node.op == Op::arg || node.op == Op::iota)
+      f(node.access);
+  for (KernelRoot &root : kernel.roots)
+    f(root.access);
+}
+
+void for_each_axis_list(Kernel &kernel, auto &&f) {
+  for (KernelNode &node : kernel.nodes)
+    if (node.partial)
+      f(node.attrs.axes);
+  f(kernel.dot_axes.batch);
+  f(kernel.dot_axes.m);
+  f(kernel.dot_axes.n);
+  f(kernel.dot_axes.k);
+}
+
+// Axis `from` of every list and mask becomes `to(from)`; lists are left sorted and without repeats.
+void rename_axes(Kernel &kernel, auto &&to) {
+  for_each_axis_list(kernel, [&](auto &axes) {
+    for (auto &axis : axes)
+      axis = to(static_cast<int>(axis));
+    std::sort(axes.begin(), axes.end());
+    axes.erase(std::unique(axes.begin(), axes.end()), axes.end());
+  });
+  for (KernelNode &node : kernel.nodes) {
+    uint64_t depends = 0;
+    for (int a = 0; a < 64; ++a)
+      if (node.depends >> a & 1)
+        depends |= uint64_t{1} << to(a);
+    node.depends = depends;
+  }
+}
+
+bool can_merge(Kernel &kernel, int a) {
+  if (kernel.axes[a].inner != kernel.axes[a + 1].inner)
+    return false;
+  bool fits = true;
+  for_each_axis_list(kernel, [&](const auto &axes) {
+    auto has = [&](int axis) { return std::find(axes.begin(), axes.end(), axis) != axes.end(); };
+    fits = fits && has(a) == has(a + 1);
+  });
+  for_each_access(
+      kernel, [&](const Access &access) { fits = fits && access.strides[a] == access.strides[a + 1] * kernel.axes[a + 1].size; });
+  return fits;
+}
+
+void merge_axes(Kernel &kernel) {
+  for (int a = static_cast<int>(kernel.axes.size()) - 2; a >= 0; --a) {
+    if (!can_merge(kernel, a))
+      continue;
+    kernel.axes[a + 1].size *= kernel.axes[a].size;
+    kernel.rows -= !kernel.axes[a].inner;
+    kernel.axes.erase(kernel.axes.begin() + a);
+    for_each_access(kernel, [&](Access &access) { access.strides.erase(access.strides.begin() + a); });
+    rename_axes(kernel, [&](int axis) { return axis > a ? axis - 1 : axis; });
+  }
+}
+
+// Moves axis `from` to place `to`, the others keep their order.
+void move_axis(Kernel &kernel, int from, int to) {
+  if (from == to)
+    return;
+  auto move = [&](auto &list) {
+    auto item = list[from];
+    list.erase(list.begin() + from);
+    list.insert(list.begin() + to, item);
+  };
+  move(kernel.axes);
+  for_each_access(kernel, [&](Access &access) { move(access.strides); });
+  rename_axes(kernel, [&](int axis) {
+    if (axis == from)
+      return to;
+    if (from < to && axis > from && axis <= to)
+      return axis - 1;
+    if (to < from && axis >= to && axis < from)
+      return axis + 1;
+    return axis;
+  });
+}
+
+int64_t points_of(const Kernel &kernel, uint64_t mask) {
+  int64_t count = 1;
+  for (size_t a = 0; a < kernel.axes.size(); ++a)
+    if (mask >> a & 1)
+      count *= kernel.axes[a].size;
+  return count;
+}
+
+uint64_t row_mask(const Kernel &kernel) { return (uint64_t{1} << kernel.rows) - 1; }
+bool is_element(const Kernel &kernel, const KernelNode &node) { return (node.depends & ~row_mask(kernel)) != 0; }
+
+// What a point costs, roughly in cycles, if vectors run along `axis`.
+double vector_cost(const Kernel &kernel, int axis) {
+  double points = static_cast<double>(kernel.points());
+  double cost = 0;
+  auto access_cost = [&](const Access &access, uint64_t depends, double strided) {
+    double times = static_cast<double>(points_of(kernel, depends | row_mask(kernel))) / points;
+    int64_t stride = access.strides[axis];
+    cost += times * (stride == 0 ? 0.2 : stride == 1 ? 1 : strided);
+  };
+  for (const KernelNode &node : kernel.nodes) {
+    if (node.op == Op::arg)
+      access_cost(node.access, node.depends, 6);
+    if ((is_reduce(node.op) || node.op == Op::dot) && !node.partial && kernel.axes[axis].inner)
+      cost += 20.0 * static_cast<double>(points_of(kernel, row_mask(kernel))) / points;
+  }
+  for (const KernelRoot &root : kernel.roots)
+    access_cost(root.access, kernel.nodes[root.node].depends, 10);
+  constexpr int64_t lanes = 16;
+  int64_t size = kernel.axes[axis].size;
+  return cost * static_cast<double>((size + lanes - 1) / lanes * lanes) / static_cast<double>(size);
+}
+
+void choose_vector_axis(Kernel &kernel) {
+  int best = -1;
+  double best_cost = INFINITY;
+  for (int a = 0; a < static_cast<int>(kernel.axes.size()); ++a) {
+    double cost = vector_cost(kernel, a);
+    if (cost <= best_cost) { // ties: the innermost
+      best = a;
+      best_cost = cost;
+    }
+  }
+  if (best < 0)
+    return;
+  int place = kernel.axes[best].inner ? static_cast<int>(kernel.axes.size()) - 1 : kernel.rows - 1;
+  move_axis(kernel, best, place);
+  kernel.vector_axis = place;
+}
+
+// A tile of accumulators wants rows m, columns n and one summed axis; n is the axis along which results lie in memory.
+bool choose_gemm(Kernel &kernel) {
+  DotAxes &axes = kernel.dot_axes;
+  if (kernel.dot < 0 || !is_float(kernel.nodes[kernel.dot].dtype) || axes.m.size() != 1 || axes.n.size() != 1 ||
+      axes.k.size() != 1)
+    return false;
+  KernelNode &dot = kernel.nodes[kernel.dot];
+  auto contiguous_roots = [&](int axis) {
+    return std::count_if(kernel.roots.begin(), kernel.roots.end(),
+                         [&](const KernelRoot &root) { return root.access.strides[axis] == 1; });
+  };
+  if (contiguous_roots(axes.m[0]) > contiguous_roots(axes.n[0])) {
+    std::swap(axes.m, axes.n);
+    std::swap(dot.operands[0], dot.operands[1]);
+  }
+  move_axis(kernel, axes.m[0], kernel.rows - 1);
+  move_axis(kernel, axes.n[0], kernel.rows - 1);
+  kernel.recipe = Recipe::gemm;
+  kernel.vector_axis = axes.n[0];
+  return true;
+}
+
+// Bytes of the row buffer of one value: a row of elements, or a vector for each inner point where vectors run along rows.
+int64_t home_bytes(const Kernel &kernel, const KernelNode &node) {
+  int64_t points = points_of(kernel, ~row_mask(kernel));
+  return points * (kernel.axes[kernel.vector_axis].inner ? dtype_size(node.dtype) : vector_bytes);
+}
+
+// Which sweeps compute each element-level value, and which values are kept in a row buffer instead.
+void choose_homes(Kernel &kernel) {
+  size_t count = kernel.nodes.size();
+  std::vector<uint32_t> sweeps(count, 0); // bit s: needed in the sweep of stage s
+  std::vector<int> chain(count, 0);       // weight of computing it from loads and row values
+  kernel.stages = 1;
+  for (const KernelRoot &root : kernel.roots)
+    sweeps[root.node] |= 1u << kernel.nodes[root.node].stage;
+  for (size_t i = 0; i < count; ++i) {
+    KernelNode &node = kernel.nodes[i];
+    node.home = is_element(kernel, node) ? Home::none : Home::acc;
+    chain[i] = is_elementwise(node.op) ? op_info(node.op).weight : 1;
+    for (int operand : node.operands)
+      if (is_element(kernel, kernel.nodes[operand]))
+        chain[i] += chain[operand];
+  }
+  int64_t row_bytes = 0;
+  for (size_t i = count; i-- > 0;) {
+    KernelNode &node = kernel.nodes[i];
+    if (is_element(kernel, node) && is_elementwise(node.op) && (sweeps[i] & (sweeps[i] - 1)) && chain[i] > recompute_weight) {
+      if (int64_t bytes = home_bytes(kernel, node); row_bytes + bytes <= most_row_bytes) {
+        row_bytes += bytes;
+        node.home = Home::row;
+      }
+    }
+    uint32_t computed = node.home == Home::row ? 1u << node.stage : sweeps[i];
+    for (int operand : node.operands) {
+      const KernelNode &source = kernel.nodes[operand];
+      bool reduces = is_reduce(node.op) || node.op == Op::dot;
+      if (is_element(kernel, source)) {
+        uint32_t at = reduces ? 1u << source.stage : computed;
+        sweeps[operand] |= at;
+        for (int s = 0; s < 32; ++s)
+          if (at >> s & 1)
+            kernel.stages = std::max(kernel.stages, s + 1);
+      }
+    }
+    if (is_element(kernel, node))
+      for (int s = 0; s < 32; ++s)
+        if (computed >> s & 1)
+          kernel.stages = std::max(kernel.stages, s + 1);
+  }
+}
+
+void count_work(Kernel &kernel) {
+  kernel.flop = kernel.bytes = 0;
+  for (const KernelNode &node : kernel.nodes) {
+    uint64_t axes = node.depends;
+    for (int operand : node.operands)
+      axes |= kernel.nodes[operand].depends;
+    if (node.op == Op::dot)
+      axes = ~uint64_t{0};
+    if (is_elementwise(node.op) || is_reduce(node.op) || node.op == Op::dot)
+      kernel.flop += static_cast<double>(points_of(kernel, axes)) * op_info(node.op).weight;
+  }
+  for (const KernelPointer &pointer : kernel.pointers)
+    kernel.bytes += static_cast<double>(pointer.elements * dtype_size(pointer.dtype)) * (pointer.read + pointer.written);
+}
+
+void cut_grains(Kernel &kernel) {
+  double ns = std::max(kernel.flop / flop_per_ns, kernel.bytes / bytes_per_ns);
+  kernel.grains = 1;
+  if (ns < one_grain_ns || kernel.rows == 0)
+    return;
+  // The unit is what must stay together: a few vectors along the vector axis, a tile of rows of a dot.
+  auto units = [&](int axis) {
+    int64_t unit = axis == kernel.vector_axis ? 64 : kernel.recipe == Recipe::gemm && axis == kernel.dot_axes.m[0] ? 16 : 1;
+    return kernel.axes[axis].size / unit;
+  };
+  bool partial = std::any_of(kernel.nodes.begin(), kernel.nodes.end(), [](const KernelNode &n) { return n.partial; });
+  int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
+  kernel.grain_axis = 0;
+  for (int a = 1; a < kernel.rows; ++a)
+    if (units(kernel.grain_axis) < wanted && units(a) > units(kernel.grain_axis))
+      kernel.grain_axis = a;
+  // A dot's column sums need no partials if the columns are cut.
+  if (kernel.recipe == Recipe::gemm && partial && units(kernel.dot_axes.n[0]) >= 2)
+    kernel.grain_axis = kernel.dot_axes.n[0];
+  kernel.grains = std::max<int64_t>(1, std::min(wanted, units(kernel.grain_axis)));
+}
+
+} // namespace
+
+void shape_kernel(Kernel &kernel) {
+  merge_axes(kernel);
+  if (!choose_gemm(kernel)) {
+    kernel.recipe = kernel.dot >= 0 ? Recipe::gemv : Recipe::loop;
+    choose_vector_axis(kernel);
+  }
+  choose_homes(kernel);
+  count_work(kernel);
+  cut_grains(kernel);
+  // Row homes, and for a tile of accumulators: the tile, and a panel of 256 bytes for each step of the summed axis.
+  kernel.scratch_bytes = 0;
+  for (const KernelNode &node : kernel.nodes)
+    if (node.home == Home::row)
+      kernel.scratch_bytes += (home_bytes(kernel, node) + vector_bytes - 1) / vector_bytes * vector_bytes;
+  if (kernel.recipe == Recipe::gemm)
+    kernel.scratch_bytes += 16 * 1024 + kernel.axes[kernel.dot_axes.k[0]].size * 256;
+}
+
+} // namespace nnc
