@@ -8,9 +8,8 @@
 // a value merge, largest value first, then groups that read the same value, wherever form_kernel accepts the union and no
 // path through a third group would make a cycle. Last, a value that is stored only for others is computed again by them where
 // that is cheap. Reshapes of strided memory and computed-from-nothing operands of a dot are stored first.
-#include "passes/fuse.h"
+#include "passes/passes.h"
 
-#include "ir/builder.h"
 #include "passes/access.h"
 #include "passes/body.h"
 #include "passes/form.h"
@@ -32,20 +31,24 @@ bool nothing_is_member(int) { return false; }
 
 class Fuser {
 public:
-  Fuser(Function &function, std::vector<std::string> *refusals) : old_(function), refusals_(refusals) {}
+  Fuser(Function &function, PassContext &context) : old_(function), context_(context) {}
 
-  void run() {
+  bool run() {
     store_first();
     find_groups();
     merge_along_values();
     merge_readers();
     compute_again();
     rebuild();
+    for (const std::string &refusal : refusals_)
+      context_.note_refusal(refusal);
+    return !groups_.empty();
   }
 
 private:
   Function &old_;
-  std::vector<std::string> *refusals_;
+  PassContext &context_;
+  std::set<std::string> refusals_;        // of the last round of merging
   std::set<Value> stored_;                // view values that need memory of their own
   std::vector<int> group_of_;             // home group of a node, -1: none
   std::vector<std::vector<int>> groups_;  // members, ascending; empty once merged into another
@@ -205,6 +208,8 @@ private:
       refuse(through, formed.refusal);
       return false;
     }
+    if (!context_.allow("fuse", through.name()))
+      return false;
     groups_[a] = std::move(members);
     for (int member : groups_[b])
       group_of_[member] = a;
@@ -213,8 +218,7 @@ private:
   }
 
   void refuse(const Node &through, const std::string &reason) {
-    if (refusals_)
-      refusals_->push_back(fmt::format("{}: %{}: {}", old_.name, through.name(), reason));
+    refusals_.insert(fmt::format("{}: %{}: {}", old_.name, through.name(), reason));
   }
 
   void merge_along_values() {
@@ -232,8 +236,7 @@ private:
     // A merge may open the way for an edge that was refused (its third group is inside now): until nothing changes.
     for (bool changed = true; changed;) {
       changed = false;
-      if (refusals_)
-        refusals_->clear();
+      refusals_.clear();
       for (const Edge &edge : edges)
         changed |= try_merge(group_of_[edge.producer], group_of_[edge.consumer], old_.nodes[edge.producer]);
     }
@@ -357,6 +360,6 @@ private:
 
 } // namespace
 
-void fuse_function(Function &function, std::vector<std::string> *refusals) { Fuser(function, refusals).run(); }
+bool fuse(Function &function, PassContext &context) { return Fuser(function, context).run(); }
 
 } // namespace nnc

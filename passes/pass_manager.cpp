@@ -26,9 +26,10 @@ constexpr Pass passes[] = {
     {"cse", cse, true, "compute equal values once, at the first place"},
     {"muladd", muladd, true, "let a product that only feeds a sum round once with it"},
     {"dce", dce, true, "drop what no result needs"},
+    {"fuse", fuse, false, "group what runs together into kernels"},
 };
 
-constexpr std::string_view pipeline[] = {"grad", "cse", "muladd", "dce"};
+constexpr std::string_view pipeline[] = {"grad", "cse", "muladd", "dce", "fuse"};
 
 const Pass &find_pass(std::string_view name) {
   for (const Pass &pass : passes)

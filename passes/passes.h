@@ -21,15 +21,16 @@ inline constexpr bool verify_each_by_default = false;
 
 // The flags of the driver that concern passes; docs/passes.md describes them.
 struct PassOptions {
-  std::vector<std::string> passes;           // --passes=a,b,c: these in this order; empty: the default pipeline
-  std::vector<std::string> disable;          // --disable=NAME: passes and rules that are left out
-  std::string dump;                          // --dump=changed|all|PASS: print the module after these passes
-  std::string dump_dir;                      // --dump-dir=D: a file for each dump; "": to `log`
-  bool time = false;                         // --time: a line for each pass on `log`
-  bool verify_each = verify_each_by_default; // --verify-each: check the module after each pass
-  int64_t bisect = -1;                       // --bisect=N: only the first N optional changes; below 0: all
-  std::string repro_dir;                     // --repro=D: where a .nnir is written when a pass crashes or a check fails
-  std::ostream *log = nullptr;               // nullptr: standard error
+  std::vector<std::string> passes;              // --passes=a,b,c: these in this order; empty: the default pipeline
+  std::vector<std::string> disable;             // --disable=NAME: passes and rules that are left out
+  std::string dump;                             // --dump=changed|all|PASS: print the module after these passes
+  std::string dump_dir;                         // --dump-dir=D: a file for each dump; "": to `log`
+  bool time = false;                            // --time: a line for each pass on `log`
+  bool verify_each = verify_each_by_default;    // --verify-each: check the module after each pass
+  int64_t bisect = -1;                          // --bisect=N: only the first N optional changes; below 0: all
+  std::string repro_dir;                        // --repro=D: where a .nnir is written when a pass crashes or a check fails
+  std::ostream *log = nullptr;                  // nullptr: standard error
+  std::vector<std::string> *refusals = nullptr; // receives a line for every merge that fuse refused, with the reason
 };
 
 // What a pass sees beside its function.
@@ -45,6 +46,11 @@ public:
   // Asked before an optional change: a pass run on a function, a rule applied at a value, a merge of two groups. Counts it,
   // or answers false: then it must not be made.
   bool allow(std::string_view what, std::string_view where);
+
+  void note_refusal(const std::string &line) {
+    if (options_.refusals)
+      options_.refusals->push_back(line);
+  }
 
   int64_t changes() const { return changes_; }
   const std::string &last_change() const { return last_change_; }
@@ -62,6 +68,7 @@ bool grad(Function &function, PassContext &context);
 bool cse(Function &function, PassContext &context);
 bool muladd(Function &function, PassContext &context);
 bool dce(Function &function, PassContext &context);
+bool fuse(Function &function, PassContext &context);
 
 struct Pass {
   std::string_view name;
