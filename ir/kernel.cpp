@@ -1,6 +1,8 @@
 // What a kernel table says of itself.
 #include "ir/kernel.h"
 
+#include <algorithm>
+
 namespace nnc {
 
 std::string_view recipe_name(Recipe recipe) {
@@ -22,6 +24,11 @@ int64_t Kernel::points() const {
   for (const Axis &axis : axes)
     count *= axis.size;
   return count;
+}
+
+bool leaves_partials(const Kernel &kernel, const KernelNode &node) {
+  return kernel.grains > 1 && node.partial &&
+         std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.grain_axis) != node.attrs.axes.end();
 }
 
 } // namespace nnc

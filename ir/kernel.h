@@ -55,8 +55,8 @@ struct KernelNode {
   std::string name;
 };
 
-// A value that leaves the kernel. A partial root (its node is a partial reduction) is written once a grain, at
-// pointer + grain * (elements of the kept axes); with one grain that is the result itself.
+// A value that leaves the kernel. A reduction over the grain axis (`leaves_partials`) is written once a grain, at
+// pointer + grain * (elements of the pointer).
 struct KernelRoot {
   int node = 0;
   Access access;
@@ -104,5 +104,15 @@ struct Kernel {
 // The kernel as text, as `--emit=fused` shows it. `identity` leaves out names, places and the region's values: two kernels
 // with equal identity are one function.
 std::string kernel_text(const Kernel &kernel, bool identity = false);
+
+// The stage in whose sweep a node is computed. A reduction over inner axes, or a dot, is there when the sweep before its own
+// stage is done.
+inline int sweep(const KernelNode &node) { return node.stage - ((is_reduce(node.op) && !node.partial) || node.op == Op::dot); }
+
+// Whether a root with this node is left as one part for every grain, which another kernel combines.
+bool leaves_partials(const Kernel &kernel, const KernelNode &node);
+
+// What it computes in a few words: "max(dot + b, 0)", or "r:1024 | c:1024, 3 stages" where the expression is long.
+std::string kernel_summary(const Kernel &kernel);
 
 } // namespace nnc

@@ -21,7 +21,7 @@ struct Step {
   int kernel = -1;       // call: index into Plan::kernels; -1: a check
   std::vector<Ref> args; // call: one a pointer of the kernel. check: the bool that must be true
   int check = -1;        // check: index into PlanEntry::checks
-  std::string note;      // names of what is read and written, for the text
+  std::string note;      // names of the args in their order, without %, separated by blanks; for the text
   Loc loc;
 };
 
@@ -66,5 +66,9 @@ struct Plan {
 inline constexpr int64_t buffer_alignment = 64;
 
 std::string plan_text(const Plan &plan);
+
+// What every plan must satisfy (addresses, order, aliasing, the tables of its kernels). Returns "" or the first violation, which
+// is a defect of the compiler.
+std::string verify_plan(const Plan &plan);
 
 } // namespace nnc

@@ -173,7 +173,7 @@ private:
         continue;
       }
       Value result{index, static_cast<int>(root)};
-      if (kernel.grains > 1 && kernel.nodes[kernel.roots[root].node].partial) {
+      if (leaves_partials(kernel, kernel.nodes[kernel.roots[root].node])) {
         int64_t bytes = function_.type(result).bytes() * kernel.grains;
         int block = new_block(bytes);
         partials.push_back({result, block});
