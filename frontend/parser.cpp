@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace nnc {
 
@@ -69,8 +70,8 @@ void Parser::fail_expected(std::string_view what, const Span &open) {
   if (is(Tok::assign))
     message += ": to compare, write `==`";
   Diagnostic &error = diagnostics_.error(here(), message);
-  if (open && open.place().line != here().place().line)
-    error.note(open, fmt::format("the `{}` stands here", open.text()));
+  if (open)
+    error.operand(open);
   throw SyntaxError();
 }
 
@@ -81,11 +82,13 @@ void Parser::fail_unclosed(const Span &open, Tok close) {
 }
 
 void Parser::fail_too_deep(const Span &at) {
-  fail(at, fmt::format("nested more than {} levels deep: name parts of it", ast::max_depth));
+  if (!std::exchange(nesting_told_, true))
+    diagnostics_.error(at, fmt::format("nested more than {} levels deep: name parts of it", ast::max_depth));
+  throw SyntaxError();
 }
 
 void Parser::expect_statement_end() {
-  if (!at_statement_end())
+  if (!at_statement_end() && !at_top_declaration())
     fail_expected("the end of the line");
   take_if(Tok::line_end);
 }
@@ -118,6 +121,11 @@ bool Parser::skip_to_block() {
   if (is(Tok::line_end) && here().begin == here().end && token_after().kind == Tok::open_brace)
     take();
   return is(Tok::open_brace);
+}
+
+void Parser::expect_block_next() {
+  if (!is(Tok::open_brace) && !is(Tok::line_end) && !is(Tok::colon)) // block() knows what to say about the last two
+    fail_expected("`{`");
 }
 
 std::string_view hint_for_word(std::string_view word) {
@@ -159,7 +167,7 @@ ast::File Parser::file() {
   while (!is(Tok::end) && diagnostics_.error_count() < Diagnostics::max_kept) {
     if (take_if(Tok::line_end))
       continue;
-    open_brace_told_ = false;
+    nesting_told_ = false;
     try {
       file.items.push_back(item());
     } catch (SyntaxError) {
@@ -275,18 +283,20 @@ ast::Func Parser::func() {
     func.kind = ast::Func::Kind::fn;
   }
   Span word = take();
-  header([&] {
+  bool sound = header([&] {
     func.name = new_name(fmt::format("the name of the {}", word.text()));
     Span open = expect(Tok::open_paren, "`(`");
     bracketed(open, Tok::close_paren, [&] { func.parameters.push_back(parameter()); });
     if (take_if(Tok::arrow))
       listed([&] { func.results.push_back(type()); });
     func.head = since(word);
-    if (!is(Tok::assign) && !is(Tok::line_end) && !is(Tok::open_brace) && !is(Tok::colon))
-      fail_expected("`{`");
+    if (!is(Tok::assign))
+      expect_block_next();
   });
   if (!is(Tok::assign)) {
     func.body = block();
+    if (!sound)
+      throw SyntaxError();
     return func;
   }
   Span equals = take();

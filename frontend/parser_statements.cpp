@@ -28,10 +28,8 @@ ast::Block Parser::block() {
       skip_statement();
     }
   }
-  if (!take_if(Tok::close_brace) && !open_brace_told_) {
+  if (!take_if(Tok::close_brace) && !std::exchange(nesting_told_, true))
     diagnostics_.error(open, "`{` is never closed");
-    open_brace_told_ = true;
-  }
   block.span = since(open);
   return block;
 }
@@ -122,11 +120,11 @@ void Parser::fail_assignment(const ast::Target &target) {
   if (std::string_view hint = hint_for_word(word); !hint.empty())
     fail(target.name.span, std::string(hint));
   if (is(Tok::colon))
-    fail(here(), fmt::format("only parameters, params and states are declared with a type: write `{} = …`", word));
+    fail(here(), fmt::format("only parameters, `param` and `state` are declared with a type: write `{} = …`", word));
   if (is(Tok::name) && target.subscripts.empty())
     fail_expected("`=` or `:=`");
-  fail(target.span, fmt::format("an expression alone is no statement: name its value, `y = {}…`",
-                                is(Tok::open_paren) ? std::string(word) + "(" : ""));
+  std::string call = is(Tok::open_paren) ? fmt::format("{}(…)", word) : "…";
+  fail(target.span, fmt::format("an expression alone is no statement: name its value, `y = {}`", call));
 }
 
 ast::Target Parser::target() {
@@ -143,14 +141,17 @@ ast::Loop Parser::loop(std::vector<ast::Target> targets) {
   loop.kind = is(Tok::kw_for) ? ast::Loop::Kind::unrolled : ast::Loop::Kind::scan;
   loop.targets = std::move(targets);
   loop.word = take();
-  header([&] {
+  bool sound = header([&] {
     if (is(Tok::open_paren))
       fail(here(), fmt::format("names stand without parentheses: `{} a, b in …`", loop.word.text()));
     listed([&] { loop.names.push_back(new_name("a name")); });
     expect(Tok::kw_in, "`in`");
     loop.sequence = expression();
+    expect_block_next();
   });
   loop.body = block();
+  if (!sound)
+    throw SyntaxError();
   return loop;
 }
 
@@ -165,11 +166,13 @@ ast::Yield Parser::yield() {
 
 ast::If Parser::conditional() {
   ast::If conditional;
-  for (;;) {
+  bool sound = true;
+  while (!conditional.otherwise) {
     ast::If::Branch branch;
-    header([&] {
+    sound &= header([&] {
       take();
       branch.condition = expression();
+      expect_block_next();
     });
     branch.body = block();
     conditional.branches.push_back(std::move(branch));
@@ -180,12 +183,13 @@ ast::If Parser::conditional() {
     if (is(Tok::name) && text() == "elif")
       fail(here(), std::string(hint_for_word("elif")));
     if (!take_if(Tok::kw_else))
-      return conditional;
-    if (!is(Tok::kw_if)) {
+      break;
+    if (!is(Tok::kw_if))
       conditional.otherwise = block();
-      return conditional;
-    }
   }
+  if (!sound)
+    throw SyntaxError();
+  return conditional;
 }
 
 ast::Require Parser::require() {

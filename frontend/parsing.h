@@ -23,8 +23,8 @@ private:
   Diagnostics &diagnostics_;
   Tokens lexed_;
   size_t at_ = 0;
-  int levels_ = 0;               // blocks and expressions around the current place
-  bool open_brace_told_ = false; // that a `{` of the current declaration is not closed was said
+  int levels_ = 0;            // blocks and expressions around the current place
+  bool nesting_told_ = false; // that the current declaration has an open `{` or is nested too deep was said
 
   // ---- tokens
   const Token &token() const { return lexed_.tokens[at_]; }
@@ -44,7 +44,7 @@ private:
 
   // ---- errors and recovery
   [[noreturn]] void fail(const Span &at, std::string message);
-  // "expected …, found …", or what the found token tells about the mistake; `open`: a bracket to point at.
+  // "expected …, found …", or what the found token tells about the mistake; `open`: the bracket it is about.
   [[noreturn]] void fail_expected(std::string_view what, const Span &open = {});
   [[noreturn]] void fail_unclosed(const Span &open, Tok close);
   [[noreturn]] void fail_too_deep(const Span &at);
@@ -52,14 +52,18 @@ private:
   void skip_statement();
   void skip_to_declaration();
   bool skip_to_block();
+  void expect_block_next(); // but takes nothing
 
-  // Parses what stands before a block; after an error there, goes on with the block if there is one.
-  template <typename F> void header(F parse) {
+  // Parses what stands before a block. After an error there it moves on to the block, if there is one, so that this is
+  // read too, and returns false: the caller then throws after the block.
+  template <typename F> bool header(F parse) {
     try {
       parse();
+      return true;
     } catch (SyntaxError) {
       if (!skip_to_block())
         throw;
+      return false;
     }
   }
   // Items between commas up to `close`; a comma may trail. `open` is the bracket just taken.
