@@ -1,5 +1,7 @@
 /* The C ABI of an artefact: what a compiled model and its host agree on. Every generated header includes the same
- * declarations, so that a host needs only that header. Structs begin with struct_size; fields are only ever appended. */
+ * declarations, so that a host needs only that header. Structs begin with struct_size; fields are only ever appended: a host
+ * that must read artefacts of other versions steps through arrays by their elements' struct_size, not by sizeof.
+ * docs/artefact.md says the rest. */
 #ifndef NNC_ABI_H
 #define NNC_ABI_H
 
@@ -15,12 +17,11 @@ extern "C" {
  * every code but NNC_OK nothing has been written. */
 enum {
   NNC_OK = 0,
-  NNC_BAD_CONTEXT = 1,  /* the context is null or its struct_size is not one this artefact knows */
-  NNC_NULL_POINTER = 2, /* an input, output, state or workspace is null */
-  NNC_MISALIGNED = 3,   /* state or workspace is not 64-byte aligned, or an input not aligned to its element */
+  NNC_BAD_CONTEXT = 1,  /* the context is null, or its struct_size too small for this artefact or beyond all sense */
+  NNC_NULL_POINTER = 2, /* an input, output, state or workspace that is not empty is null */
+  NNC_MISALIGNED = 3,   /* state or workspace is not 64-byte aligned, or an input or output not to its element */
   NNC_SHORT_WORKSPACE = 4,
   NNC_UNSUPPORTED_CPU = 5,
-  NNC_BAD_INDEX = 6, /* no such entry */
   NNC_CHECK = 100
 };
 
@@ -33,12 +34,12 @@ typedef struct nnc_context {
   void *pool;
   void (*run)(void *pool, void (*task)(void *arg, int64_t i), void *arg, int64_t n);
   uint64_t workspace_bytes; /* size of the workspace handed in; 0: trust the caller */
-  uint64_t isa;             /* filled by the artefact: the detected instruction set */
+  uint64_t isa;             /* filled by the artefact: the detected instruction set, the same word for all artefacts */
 } nnc_context;
 
 typedef struct nnc_tensor_info {
   uint32_t struct_size;
-  uint32_t dtype; /* NNC_F32 … */
+  uint32_t dtype; /* NNC_F32 and so on */
   const char *name;
   uint64_t rank;
   const int64_t *shape;

@@ -1,0 +1,358 @@
+// Entries: argument checks, the floating-point mode, then the plan's steps. A kernel with one grain is called directly. One
+// with more goes through a task function, which a shared `dispatch` hands to the host's `run`, or calls itself with all grains
+// as one slice; so there is one way to run a kernel, and its result cannot depend on threads.
+//
+// All addresses are a base plus a constant: an argument of the entry, the state, the workspace, the constants. Kernels come
+// from elsewhere (kernel.h); nothing here computes on tensors.
+#include "codegen/entry.h"
+
+#include "codegen/llvm_compat.h"
+#include "codegen/processor.h"
+#include "runtime/abi.h"
+
+#include <llvm/IR/IRBuilder.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+
+namespace nnc {
+namespace {
+
+using llvm::BasicBlock;
+using llvm::Value;
+
+int64_t align_up(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
+
+// A context much larger than ours comes from a later ABI version; one beyond this was never initialised.
+constexpr uint64_t largest_context = 4096;
+
+// What a task needs, on the stack of the entry. The fields of one step after another are written into the same frame.
+struct Frame {
+  enum Field : unsigned { slices, slots, slot_bytes, arguments };
+};
+
+class EntryModule {
+public:
+  EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, uint64_t required)
+      : module(module), plan(plan), names(names), required(required), b(module.getContext()), i32(b.getInt32Ty()),
+        i64(b.getInt64Ty()), ptr(b.getPtrTy()) {
+    context_type = llvm::StructType::get(module.getContext(), {i32, i32, ptr, ptr, i64, i64});
+    assert(module.getDataLayout().getTypeAllocSize(context_type) == sizeof(nnc_context));
+    size_t most = 0;
+    for (const Kernel &kernel : plan.kernels)
+      most = std::max(most, kernel.pointers.size());
+    frame_type = llvm::StructType::get(module.getContext(), {i64, ptr, i64, llvm::ArrayType::get(ptr, most)});
+    kernels.resize(plan.kernels.size());
+    tasks.resize(plan.kernels.size());
+    if (!plan.constants.empty())
+      emit_constants();
+    detect = emit_isa_detection(module, names.internal("isa"));
+    emit_dispatch();
+  }
+
+  llvm::Function *emit_entry(const PlanEntry &entry, const EntryNames &entry_names);
+  llvm::Function *emit_call(const PlanEntry &entry, llvm::Function *typed);
+
+private:
+  llvm::Module &module;
+  const Plan &plan;
+  const ArtefactNames &names;
+  const uint64_t required;
+  llvm::IRBuilder<> b;
+  llvm::Type *i32, *i64, *ptr;
+  llvm::StructType *context_type, *frame_type;
+  std::vector<llvm::Function *> kernels, tasks; // made when first used
+  llvm::GlobalVariable *constants = nullptr;
+  llvm::Function *detect = nullptr, *dispatch = nullptr;
+
+  void emit_constants();
+  void emit_dispatch();
+  llvm::Function *task(int kernel);
+  void emit_steps(const PlanEntry &entry, llvm::Function *function, Value *frame, BasicBlock *leave, llvm::PHINode *code);
+  Value *check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code);
+
+  llvm::Function *create(llvm::Type *result, std::vector<llvm::Type *> parameters, const std::string &name,
+                         llvm::GlobalValue::LinkageTypes linkage) {
+    auto *function = llvm::Function::Create(llvm::FunctionType::get(result, parameters, false), linkage, name, module);
+    b.SetInsertPoint(BasicBlock::Create(b.getContext(), "entry", function));
+    return function;
+  }
+
+  llvm::Function *kernel(int index) {
+    if (!kernels[index]) {
+      std::vector<llvm::Type *> parameters(plan.kernels[index].pointers.size() + 1, ptr);
+      parameters.push_back(i64);
+      kernels[index] = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), parameters, false),
+                                              llvm::GlobalValue::ExternalLinkage, names.kernel(index), module);
+      kernels[index]->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    }
+    return kernels[index];
+  }
+
+  Value *byte_offset(Value *pointer, int64_t bytes) {
+    return bytes ? b.CreateConstGEP1_64(b.getInt8Ty(), pointer, bytes) : pointer;
+  }
+  Value *context_field(Value *context, unsigned field) { return b.CreateStructGEP(context_type, context, field); }
+  Value *load_context(Value *context, unsigned field) {
+    return b.CreateLoad(context_type->getElementType(field), context_field(context, field));
+  }
+  Value *frame_argument(Value *frame, unsigned index) {
+    return b.CreateConstInBoundsGEP2_32(frame_type->getElementType(Frame::arguments),
+                                        b.CreateStructGEP(frame_type, frame, Frame::arguments), 0, index);
+  }
+  Value *load_frame(Value *frame, Frame::Field field) {
+    return b.CreateLoad(frame_type->getElementType(field), b.CreateStructGEP(frame_type, frame, field));
+  }
+
+  // Leaves for `target` with `result` in its phi where `condition` holds; goes on in a new block where it does not.
+  void leave_if(Value *condition, int32_t result, BasicBlock *target, llvm::PHINode *code) {
+    code->addIncoming(b.getInt32(result), b.GetInsertBlock());
+    auto *next = BasicBlock::Create(b.getContext(), "", b.GetInsertBlock()->getParent());
+    b.CreateCondBr(condition, target, next);
+    b.SetInsertPoint(next);
+  }
+};
+
+// Field numbers of nnc_context.
+enum ContextField : unsigned { context_size, context_threads, context_pool, context_run, context_workspace, context_isa };
+
+void EntryModule::emit_constants() {
+  llvm::StringRef bytes(reinterpret_cast<const char *>(plan.constants.data()), plan.constants.size());
+  auto *data = llvm::ConstantDataArray::getString(module.getContext(), bytes, /*AddNull=*/false);
+  constants = new llvm::GlobalVariable(module, data->getType(), /*isConstant=*/true, llvm::GlobalValue::InternalLinkage, data,
+                                       names.internal("constants"));
+  constants->setAlignment(llvm::Align(buffer_alignment));
+}
+
+// void dispatch(context, task, frame, grains): all grains of a kernel, over the host's threads where it has given them.
+void EntryModule::emit_dispatch() {
+  dispatch = create(b.getVoidTy(), {ptr, ptr, ptr, i64}, names.internal("dispatch"), llvm::GlobalValue::InternalLinkage);
+  Value *context = dispatch->getArg(0), *task = dispatch->getArg(1), *frame = dispatch->getArg(2), *grains = dispatch->getArg(3);
+  auto *parallel = BasicBlock::Create(b.getContext(), "parallel", dispatch);
+  auto *alone = BasicBlock::Create(b.getContext(), "alone", dispatch);
+  auto *task_type = llvm::FunctionType::get(b.getVoidTy(), {ptr, i64}, false);
+  auto *run_type = llvm::FunctionType::get(b.getVoidTy(), {ptr, ptr, ptr, i64}, false);
+
+  Value *run = load_context(context, context_run);
+  Value *threads = b.CreateZExt(load_context(context, context_threads), i64);
+  Value *slices = b.CreateSelect(b.CreateICmpULT(threads, grains), threads, grains);
+  b.CreateCondBr(b.CreateAnd(b.CreateIsNotNull(run), b.CreateICmpUGT(slices, b.getInt64(1))), parallel, alone);
+
+  b.SetInsertPoint(parallel);
+  b.CreateStore(slices, b.CreateStructGEP(frame_type, frame, Frame::slices));
+  b.CreateCall(run_type, run, {load_context(context, context_pool), task, frame, slices});
+  b.CreateRetVoid();
+
+  b.SetInsertPoint(alone);
+  b.CreateStore(b.getInt64(1), b.CreateStructGEP(frame_type, frame, Frame::slices));
+  b.CreateCall(task_type, task, {frame, b.getInt64(0)});
+  b.CreateRetVoid();
+}
+
+// void task(frame, slice): the grains [slice * G / slices, (slice + 1) * G / slices) of a kernel, in slot `slice`.
+llvm::Function *EntryModule::task(int index) {
+  if (tasks[index])
+    return tasks[index];
+  llvm::IRBuilderBase::InsertPointGuard guard(b);
+  const Kernel &k = plan.kernels[index];
+  llvm::Function *function =
+      create(b.getVoidTy(), {ptr, i64}, names.internal("task" + std::to_string(index)), llvm::GlobalValue::InternalLinkage);
+  Value *frame = function->getArg(0), *slice = function->getArg(1), *grains = b.getInt64(k.grains);
+  Value *mode = emit_enter_float_mode(b);
+  Value *slices = load_frame(frame, Frame::slices);
+  Value *first = b.CreateUDiv(b.CreateMul(slice, grains), slices);
+  Value *end = b.CreateUDiv(b.CreateMul(b.CreateAdd(slice, b.getInt64(1)), grains), slices);
+  std::vector<Value *> arguments;
+  for (unsigned i = 0; i < k.pointers.size(); i++)
+    arguments.push_back(b.CreateLoad(ptr, frame_argument(frame, i)));
+  arguments.push_back(
+      b.CreateGEP(b.getInt8Ty(), load_frame(frame, Frame::slots), b.CreateMul(slice, load_frame(frame, Frame::slot_bytes))));
+
+  // slices <= grains, so no slice is empty.
+  BasicBlock *before = b.GetInsertBlock();
+  auto *loop = BasicBlock::Create(b.getContext(), "loop", function);
+  auto *done = BasicBlock::Create(b.getContext(), "done", function);
+  b.CreateBr(loop);
+  b.SetInsertPoint(loop);
+  llvm::PHINode *grain = b.CreatePHI(i64, 2);
+  arguments.push_back(grain);
+  b.CreateCall(kernel(index), arguments);
+  Value *next = b.CreateAdd(grain, b.getInt64(1));
+  grain->addIncoming(first, before);
+  grain->addIncoming(next, loop);
+  b.CreateCondBr(b.CreateICmpULT(next, end), loop, done);
+  b.SetInsertPoint(done);
+  emit_leave_float_mode(b, mode);
+  b.CreateRetVoid();
+  return tasks[index] = function;
+}
+
+// Refuses what could not be run, before anything is written but the context's isa. Each kind of mistake is one branch: null
+// pointers and low address bits are gathered with `or`.
+Value *EntryModule::check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code) {
+  Value *context = function->getArg(0), *state = function->getArg(1), *workspace = function->getArg(2);
+  leave_if(b.CreateIsNull(context), NNC_BAD_CONTEXT, refuse, code);
+  Value *beyond = b.CreateSub(b.CreateZExt(load_context(context, context_size), i64), b.getInt64(sizeof(nnc_context)));
+  leave_if(b.CreateICmpUGT(beyond, b.getInt64(largest_context - sizeof(nnc_context))), NNC_BAD_CONTEXT, refuse, code);
+
+  BasicBlock *before = b.GetInsertBlock();
+  auto *unknown = BasicBlock::Create(b.getContext(), "unknown", function);
+  auto *known = BasicBlock::Create(b.getContext(), "known", function);
+  Value *cached = load_context(context, context_isa);
+  b.CreateCondBr(b.CreateIsNull(cached), unknown, known);
+  b.SetInsertPoint(unknown);
+  Value *detected = b.CreateCall(detect);
+  b.CreateStore(detected, context_field(context, context_isa));
+  b.CreateBr(known);
+  b.SetInsertPoint(known);
+  llvm::PHINode *isa = b.CreatePHI(i64, 2);
+  isa->addIncoming(cached, before);
+  isa->addIncoming(detected, unknown);
+  leave_if(b.CreateICmpNE(b.CreateAnd(isa, required), b.getInt64(required)), NNC_UNSUPPORTED_CPU, refuse, code);
+
+  const WorkspaceLayout layout = workspace_layout(entry);
+  Value *null = b.getFalse(), *low_bits = b.getInt64(0);
+  auto look_at = [&](Value *pointer, int64_t bytes, int64_t alignment) {
+    if (bytes == 0)
+      return;
+    null = b.CreateOr(null, b.CreateIsNull(pointer));
+    low_bits = b.CreateOr(low_bits, b.CreateAnd(b.CreatePtrToInt(pointer, i64), alignment - 1));
+  };
+  look_at(state, plan.state_bytes, buffer_alignment);
+  look_at(workspace, layout.fixed_bytes + layout.slot_bytes, buffer_alignment);
+  auto *pointer = function->arg_begin() + 3;
+  for (const auto *values : {&entry.inputs, &entry.outputs})
+    for (const PlanValue &value : *values)
+      look_at(pointer++, value.type.bytes(), dtype_size(value.type.dtype));
+  leave_if(null, NNC_NULL_POINTER, refuse, code);
+  leave_if(b.CreateIsNotNull(low_bits), NNC_MISALIGNED, refuse, code);
+
+  Value *threads = b.CreateZExt(load_context(context, context_threads), i64);
+  threads = b.CreateSelect(b.CreateIsNull(threads), b.getInt64(1), threads);
+  Value *needed = b.CreateAdd(b.CreateMul(threads, b.getInt64(layout.slot_bytes)), b.getInt64(layout.fixed_bytes));
+  Value *given = load_context(context, context_workspace);
+  leave_if(b.CreateAnd(b.CreateIsNotNull(given), b.CreateICmpULT(given, needed)), NNC_SHORT_WORKSPACE, refuse, code);
+  return byte_offset(workspace, layout.fixed_bytes); // the slots
+}
+
+void EntryModule::emit_steps(const PlanEntry &entry, llvm::Function *function, Value *frame, BasicBlock *leave,
+                             llvm::PHINode *code) {
+  Value *slots = byte_offset(function->getArg(2), workspace_layout(entry).fixed_bytes);
+  auto address = [&](const Ref &ref) -> Value * {
+    switch (ref.space) {
+    case Ref::Space::input:
+      return byte_offset(function->getArg(3 + ref.index), ref.offset);
+    case Ref::Space::output:
+      return byte_offset(function->getArg(3 + entry.inputs.size() + ref.index), ref.offset);
+    case Ref::Space::state:
+      return byte_offset(function->getArg(1), ref.offset);
+    case Ref::Space::workspace:
+      return byte_offset(function->getArg(2), ref.offset);
+    case Ref::Space::constant:
+      return byte_offset(constants, ref.offset);
+    }
+    return nullptr; // unreachable: all spaces are above
+  };
+  for (const Step &step : entry.steps) {
+    if (step.kernel < 0) {
+      Value *holds = b.CreateLoad(b.getInt8Ty(), address(step.args[0]));
+      leave_if(b.CreateICmpEQ(holds, b.getInt8(0)), NNC_CHECK + step.check, leave, code);
+      continue;
+    }
+    const Kernel &k = plan.kernels[step.kernel];
+    assert(step.args.size() == k.pointers.size() && k.scratch_bytes <= entry.slot_bytes);
+    bool writes = false; // a step whose results are all empty does nothing
+    for (size_t i = 0; i < step.args.size(); i++)
+      writes |= k.pointers[i].written && step.args[i].bytes > 0;
+    if (!writes)
+      continue;
+    std::vector<Value *> arguments;
+    for (const Ref &ref : step.args)
+      arguments.push_back(address(ref));
+    if (k.grains == 1) {
+      arguments.push_back(slots);
+      arguments.push_back(b.getInt64(0));
+      b.CreateCall(kernel(step.kernel), arguments);
+    } else {
+      for (unsigned i = 0; i < arguments.size(); i++)
+        b.CreateStore(arguments[i], frame_argument(frame, i));
+      b.CreateCall(dispatch, {function->getArg(0), task(step.kernel), frame, b.getInt64(k.grains)});
+    }
+  }
+}
+
+// int32_t function(nnc_context *, void *state, void *workspace, const T *in0, …, T *out0, …)
+llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames &entry_names) {
+  std::vector<llvm::Type *> parameters(3 + entry.inputs.size() + entry.outputs.size(), ptr);
+  llvm::Function *function = create(i32, parameters, entry_names.function, llvm::GlobalValue::ExternalLinkage);
+  for (unsigned i = 0; i < function->arg_size(); i++)
+    function->getArg(i)->setName(i == 0                        ? "context"
+                                 : i == 1                      ? "state"
+                                 : i == 2                      ? "workspace"
+                                 : i < 3 + entry.inputs.size() ? entry_names.inputs[i - 3]
+                                                               : entry_names.outputs[i - 3 - entry.inputs.size()]);
+  // Two ways out: before the floating-point mode is set, and after.
+  auto *refuse = BasicBlock::Create(b.getContext(), "refuse", function);
+  auto *leave = BasicBlock::Create(b.getContext(), "leave", function);
+  auto *refusal = llvm::PHINode::Create(i32, 8, "", refuse), *result = llvm::PHINode::Create(i32, 2, "", leave);
+  Value *frame = b.CreateAlloca(frame_type);
+  Value *slots = check_arguments(entry, function, refuse, refusal);
+
+  Value *mode = emit_enter_float_mode(b);
+  b.CreateStore(slots, b.CreateStructGEP(frame_type, frame, Frame::slots));
+  b.CreateStore(b.getInt64(workspace_layout(entry).slot_bytes), b.CreateStructGEP(frame_type, frame, Frame::slot_bytes));
+  emit_steps(entry, function, frame, leave, result);
+  result->addIncoming(b.getInt32(NNC_OK), b.GetInsertBlock());
+  b.CreateBr(leave);
+
+  b.SetInsertPoint(leave);
+  emit_leave_float_mode(b, mode);
+  b.CreateRet(result);
+  b.SetInsertPoint(refuse);
+  b.CreateRet(refusal);
+  return function;
+}
+
+// int32_t call(nnc_context *, void *state, void *workspace, const void *const *inputs, void *const *outputs)
+llvm::Function *EntryModule::emit_call(const PlanEntry &entry, llvm::Function *typed) {
+  llvm::Function *function =
+      create(i32, {ptr, ptr, ptr, ptr, ptr}, typed->getName().str() + ".call", llvm::GlobalValue::InternalLinkage);
+  auto *refuse = BasicBlock::Create(b.getContext(), "refuse", function);
+  auto *call = BasicBlock::Create(b.getContext(), "call", function);
+  Value *inputs = function->getArg(3), *outputs = function->getArg(4), *null = b.getFalse();
+  if (!entry.inputs.empty())
+    null = b.CreateOr(null, b.CreateIsNull(inputs));
+  if (!entry.outputs.empty())
+    null = b.CreateOr(null, b.CreateIsNull(outputs));
+  b.CreateCondBr(null, refuse, call);
+  b.SetInsertPoint(refuse);
+  b.CreateRet(b.getInt32(NNC_NULL_POINTER));
+
+  b.SetInsertPoint(call);
+  std::vector<Value *> arguments = {function->getArg(0), function->getArg(1), function->getArg(2)};
+  for (size_t i = 0; i < entry.inputs.size(); i++)
+    arguments.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, inputs, i)));
+  for (size_t i = 0; i < entry.outputs.size(); i++)
+    arguments.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, outputs, i)));
+  b.CreateRet(b.CreateCall(typed, arguments));
+  return function;
+}
+
+} // namespace
+
+WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {align_up(entry.workspace_bytes), align_up(entry.slot_bytes)}; }
+
+void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
+                  const Target &base, uint64_t required) {
+  EntryModule entries(module, plan, names, required);
+  std::vector<llvm::Function *> calls;
+  for (size_t i = 0; i < plan.entries.size(); i++)
+    calls.push_back(entries.emit_call(plan.entries[i], entries.emit_entry(plan.entries[i], names.entries[i])));
+  emit_metadata(module, plan, names, facts, calls);
+  for (llvm::Function &function : module)
+    if (!function.isDeclaration())
+      set_function_attributes(function, base);
+}
+
+} // namespace nnc

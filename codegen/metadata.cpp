@@ -1,0 +1,117 @@
+// Builds the structs of runtime/abi.h field by field, in the order declared there; a struct whose size differs from the
+// header's trips an assertion. The sizes that hosts reserve come from the plan, rounded as entry.cpp lays the workspace out.
+#include "codegen/metadata.h"
+
+#include "codegen/entry.h"
+#include "runtime/abi.h"
+
+#include <llvm/IR/IRBuilder.h>
+
+#include <cassert>
+
+namespace nnc {
+namespace {
+
+class Metadata {
+public:
+  explicit Metadata(llvm::Module &module) : module(module), b(module.getContext()) {}
+
+  llvm::Constant *u32(uint64_t value) { return b.getInt32(static_cast<uint32_t>(value)); }
+  llvm::Constant *u64(uint64_t value) { return b.getInt64(value); }
+  llvm::Constant *null() { return llvm::ConstantPointerNull::get(b.getPtrTy()); }
+
+  llvm::Constant *global(llvm::Constant *value) {
+    return new llvm::GlobalVariable(module, value->getType(), /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage, value);
+  }
+
+  llvm::Constant *string(const std::string &text) {
+    return global(llvm::ConstantDataArray::getString(module.getContext(), text));
+  }
+
+  // A struct whose first field is its size, which has to be `size`.
+  llvm::Constant *record(size_t size, std::vector<llvm::Constant *> fields) {
+    fields.insert(fields.begin(), u32(size));
+    llvm::Constant *value = llvm::ConstantStruct::getAnon(fields);
+    assert(module.getDataLayout().getTypeAllocSize(value->getType()) == size);
+    return value;
+  }
+
+  llvm::Constant *array(const std::vector<llvm::Constant *> &elements) {
+    if (elements.empty())
+      return null();
+    return global(llvm::ConstantArray::get(llvm::ArrayType::get(elements[0]->getType(), elements.size()), elements));
+  }
+
+  llvm::Constant *tensor(const std::string &name, const Type &type, int64_t offset = 0, bool trained = false) {
+    std::vector<llvm::Constant *> shape;
+    for (int64_t size : type.shape)
+      shape.push_back(u64(size));
+    return record(sizeof(nnc_tensor_info), {u32(abi_dtype(type.dtype)), string(name), u64(type.shape.size()), array(shape),
+                                            u64(type.bytes()), u64(offset), u32(trained), u32(0)});
+  }
+
+  llvm::Constant *tensors(const std::vector<PlanValue> &values) {
+    std::vector<llvm::Constant *> elements;
+    for (const PlanValue &value : values)
+      elements.push_back(tensor(value.name, value.type));
+    return array(elements);
+  }
+
+  llvm::Constant *entry(const PlanEntry &entry, llvm::Function *call) {
+    std::vector<llvm::Constant *> checks;
+    for (const PlanCheck &check : entry.checks)
+      checks.push_back(string(check.message));
+    const WorkspaceLayout layout = workspace_layout(entry);
+    return record(sizeof(nnc_entry_info),
+                  {u32(entry.inputs.size()), string(entry.name), string(entry.doc), tensors(entry.inputs), tensors(entry.outputs),
+                   u32(entry.outputs.size()), u32(entry.checks.size()), array(checks), u64(layout.fixed_bytes),
+                   u64(layout.slot_bytes), u32(entry.writes_state), u32(0), call});
+  }
+
+private:
+  static uint32_t abi_dtype(DType dtype) {
+    switch (dtype) {
+    case DType::f32:
+      return NNC_F32;
+    case DType::f64:
+      return NNC_F64;
+    case DType::u8:
+      return NNC_U8;
+    case DType::i32:
+      return NNC_I32;
+    case DType::i64:
+      return NNC_I64;
+    case DType::boolean:
+      return NNC_BOOL;
+    }
+    return 0; // unreachable: all dtypes are above
+  }
+
+  llvm::Module &module;
+  llvm::IRBuilder<> b;
+};
+
+} // namespace
+
+void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
+                   std::span<llvm::Function *const> calls) {
+  Metadata m(module);
+  std::vector<llvm::Constant *> entries, states;
+  for (size_t i = 0; i < plan.entries.size(); i++)
+    entries.push_back(m.entry(plan.entries[i], calls[i]));
+  for (const PlanState &s : plan.states)
+    states.push_back(m.tensor(s.state.path, s.state.type, s.offset, s.state.trained));
+  llvm::Constant *info = m.global(
+      m.record(sizeof(nnc_model_info),
+               {m.u32(NNC_ABI_VERSION), m.string(file_name(plan.model)), m.string(facts.source_hash), m.string(facts.compiler),
+                m.string(facts.triple), m.string(facts.cpu), m.array(entries), m.u64(plan.entries.size()), m.array(states),
+                m.u64(plan.states.size()), m.u64(plan.state_bytes), m.u64(buffer_alignment)}));
+
+  llvm::IRBuilder<> b(module.getContext());
+  auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getPtrTy(), false), llvm::GlobalValue::ExternalLinkage,
+                                          names.info, module);
+  b.SetInsertPoint(llvm::BasicBlock::Create(b.getContext(), "", function));
+  b.CreateRet(info);
+}
+
+} // namespace nnc

@@ -1,0 +1,175 @@
+// C identifiers for a model, its entries and their parameters. Any text may come in: a file name with spaces, a result called
+// `class`. What is no letter or digit becomes `_`; a name already taken, or reserved, gets a trailing `_`.
+#include "codegen/names.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace nnc {
+namespace {
+
+// Keywords of C and C++, macros that compilers define without a leading underscore, and our own parameters. Only parameters
+// can meet them: all other names begin with the model's.
+constexpr std::string_view reserved_parameters[] = {"alignas",
+                                                    "alignof",
+                                                    "and",
+                                                    "and_eq",
+                                                    "asm",
+                                                    "auto",
+                                                    "bitand",
+                                                    "bitor",
+                                                    "bool",
+                                                    "break",
+                                                    "case",
+                                                    "catch",
+                                                    "char",
+                                                    "char16_t",
+                                                    "char32_t",
+                                                    "char8_t",
+                                                    "class",
+                                                    "co_await",
+                                                    "co_return",
+                                                    "co_yield",
+                                                    "compl",
+                                                    "concept",
+                                                    "const",
+                                                    "const_cast",
+                                                    "consteval",
+                                                    "constexpr",
+                                                    "constinit",
+                                                    "continue",
+                                                    "decltype",
+                                                    "default",
+                                                    "delete",
+                                                    "do",
+                                                    "double",
+                                                    "dynamic_cast",
+                                                    "else",
+                                                    "enum",
+                                                    "explicit",
+                                                    "export",
+                                                    "extern",
+                                                    "false",
+                                                    "float",
+                                                    "for",
+                                                    "friend",
+                                                    "goto",
+                                                    "if",
+                                                    "inline",
+                                                    "int",
+                                                    "long",
+                                                    "mutable",
+                                                    "namespace",
+                                                    "new",
+                                                    "noexcept",
+                                                    "not",
+                                                    "not_eq",
+                                                    "nullptr",
+                                                    "operator",
+                                                    "or",
+                                                    "or_eq",
+                                                    "private",
+                                                    "protected",
+                                                    "public",
+                                                    "register",
+                                                    "reinterpret_cast",
+                                                    "requires",
+                                                    "restrict",
+                                                    "return",
+                                                    "short",
+                                                    "signed",
+                                                    "sizeof",
+                                                    "static",
+                                                    "static_assert",
+                                                    "static_cast",
+                                                    "struct",
+                                                    "switch",
+                                                    "template",
+                                                    "this",
+                                                    "thread_local",
+                                                    "throw",
+                                                    "true",
+                                                    "try",
+                                                    "typedef",
+                                                    "typeid",
+                                                    "typename",
+                                                    "typeof",
+                                                    "typeof_unqual",
+                                                    "union",
+                                                    "unsigned",
+                                                    "using",
+                                                    "virtual",
+                                                    "void",
+                                                    "volatile",
+                                                    "wchar_t",
+                                                    "while",
+                                                    "xor",
+                                                    "xor_eq",
+                                                    "linux",
+                                                    "unix",
+                                                    "i386",
+                                                    "uint8_t",
+                                                    "int32_t",
+                                                    "int64_t",
+                                                    "nnc_context",
+                                                    "context",
+                                                    "state",
+                                                    "workspace"};
+
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+std::string identifier(std::string_view text, std::string_view prefix_if_needed) {
+  std::string name;
+  for (char c : text)
+    name += is_letter(c) || is_digit(c) ? c : '_';
+  if (name.empty() || !is_letter(name[0])) // a leading `_` belongs to the compiler
+    name = std::string(prefix_if_needed) + name;
+  return name;
+}
+
+std::string unique(std::string name, std::set<std::string> &taken) {
+  while (!taken.insert(name).second)
+    name += '_';
+  return name;
+}
+
+} // namespace
+
+std::string upper(std::string name) {
+  for (char &c : name)
+    c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name;
+}
+
+std::string file_name(const std::string &path) {
+  return path.substr(path.find_last_of('/') + 1); // npos + 1 is 0
+}
+
+ArtefactNames artefact_names(const Plan &plan) {
+  ArtefactNames names;
+  const std::string file = file_name(plan.model);
+  names.model = identifier(file.substr(0, file.find_last_of('.')), "model_");
+  if (names.model == "nnc" || names.model.starts_with("nnc_")) // the ABI's own names
+    names.model = "model_" + names.model;
+  names.macro = upper(names.model);
+  names.info = names.model + "_info";
+
+  std::set<std::string> functions = {names.info}, macros;
+  for (const PlanEntry &entry : plan.entries) {
+    EntryNames e;
+    std::string name = identifier(entry.name, "");
+    e.function = unique(names.model + "_" + name, functions);
+    e.macro = unique(upper(e.function), macros);
+    std::set<std::string> parameters(std::begin(reserved_parameters), std::end(reserved_parameters));
+    for (const PlanValue &input : entry.inputs)
+      e.inputs.push_back(unique(identifier(input.name, "in_"), parameters));
+    for (const PlanValue &output : entry.outputs)
+      e.outputs.push_back(unique(identifier(output.name, "out_"), parameters));
+    names.entries.push_back(std::move(e));
+  }
+  return names;
+}
+
+} // namespace nnc

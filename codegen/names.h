@@ -1,0 +1,35 @@
+// The names that C sees of an artefact, made from the names in the source: valid in C and C++, distinct, the same every time.
+#pragma once
+
+#include "ir/plan.h"
+
+#include <string>
+#include <vector>
+
+namespace nnc {
+
+struct EntryNames {
+  std::string function;                     // "mnist_train_step"
+  std::string macro;                        // "MNIST_TRAIN_STEP": what the macros of the entry begin with
+  std::vector<std::string> inputs, outputs; // parameters
+};
+
+struct ArtefactNames {
+  std::string model;               // "mnist": the stem of the source file; every other name begins with it
+  std::string macro;               // "MNIST"
+  std::string info;                // "mnist_info"
+  std::vector<EntryNames> entries; // as in the plan
+
+  // Symbols inside the artefact hold a dot, so no name of a model or entry can meet them: "mnist.k3".
+  std::string internal(const std::string &what) const { return model + "." + what; }
+  std::string kernel(size_t index) const { return internal("k" + std::to_string(index)); }
+};
+
+ArtefactNames artefact_names(const Plan &plan);
+
+std::string upper(std::string name);
+
+// The path without its folders, so that an artefact does not depend on where it was compiled.
+std::string file_name(const std::string &path);
+
+} // namespace nnc

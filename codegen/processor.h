@@ -1,0 +1,28 @@
+// What the artefact itself must ask of the processor and set in it, without an operating system's help: which instructions it
+// has, and how it rounds.
+#pragma once
+
+#include "codegen/target.h"
+
+#include <llvm/IR/IRBuilder.h>
+
+#include <cstdint>
+#include <string>
+
+namespace nnc {
+
+// nnc_context::isa: bit 63 says that the word is filled; the others are features, numbered in processor.cpp for all
+// artefacts of an architecture alike, so that one context serves several.
+inline constexpr uint64_t isa_detected = uint64_t(1) << 63;
+
+// The features of that word that code compiled by `machine` may use.
+uint64_t required_isa(const llvm::TargetMachine &machine);
+
+// Defines the internal function `i64 symbol()` that finds out the word.
+llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symbol);
+
+// Saves the floating-point mode and sets the one that kernels are compiled for: round to nearest, denormals kept, no traps.
+llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b);
+void emit_leave_float_mode(llvm::IRBuilder<> &b, llvm::Value *saved);
+
+} // namespace nnc
