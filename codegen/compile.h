@@ -1,0 +1,44 @@
+// The way from a Plan to something that runs. Compile it once; then make files of it, or load it into this process.
+#pragma once
+
+#include "codegen/kernel.h"
+#include "codegen/object.h"
+#include "ir/plan.h"
+
+namespace nnc {
+
+struct CompileOptions {
+  std::string source_hash; // SHA-256 of the source, hexadecimal, for the metadata
+  int threads = 1;         // that compile; the result does not depend on them
+  // Writes the body of a kernel, as emit_kernel does; tests put their own here.
+  std::function<void(const Kernel &, const std::string &, llvm::Module &, const Target &)> emit = emit_kernel;
+};
+
+struct ObjectFile {
+  std::string name; // "mnist.k3"
+  std::string bytes;
+};
+
+// Relocatable code that refers to nothing outside of itself. Not yet linked: kernels in order, then the entries.
+struct Artefact {
+  std::string model; // C identifier, the prefix of all names: "mnist"
+  std::string info;  // symbol of the query function: "mnist_info"
+  std::vector<ObjectFile> objects;
+};
+
+// Throws Error where the target cannot be compiled for, and where code needs a function that an artefact does not have.
+Artefact compile_plan(const Plan &plan, const Target &target, const CompileOptions &options = {});
+
+// The same in a form to read: all units one after another, each below a comment with its name.
+std::string code_text(const Plan &plan, const Target &target, CodeForm form, const CompileOptions &options = {});
+
+// The bytes of a shared library that needs nothing. It exports the entries, the query function, and this one again under the
+// name that loaders look for, `nnc_model`.
+std::string shared_library(const Artefact &artefact);
+
+// One relocatable object, and a static library with just this member. Global are the entries and the query function alone,
+// so several models fit in one program.
+std::string relocatable_object(const Artefact &artefact);
+std::string static_library(const Artefact &artefact);
+
+} // namespace nnc

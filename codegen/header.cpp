@@ -1,0 +1,135 @@
+// Writes the header as a person would who wants another person to use the model: sizes as macros, one documented function an
+// entry. Names come from names.cpp, sizes from the plan as entry.cpp lays the workspace out. Text from the source (comments,
+// names, messages) stands in C comments only, made harmless.
+#include "codegen/header.h"
+
+#include "codegen/entry.h"
+#include "runtime/abi.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
+
+namespace nnc {
+namespace {
+
+// Text that cannot end a comment, nor seem to begin another (a warning).
+std::string in_comment(const std::string &text) {
+  std::string safe;
+  for (char c : text) {
+    if (!safe.empty() && ((safe.back() == '*' && c == '/') || (safe.back() == '/' && c == '*')))
+      safe += ' ';
+    safe += c == '\n' || static_cast<unsigned char>(c) >= ' ' ? c : ' ';
+  }
+  return safe;
+}
+
+// The text with a ` * ` before each line but the first.
+std::string comment_lines(const std::string &text) {
+  std::string lines;
+  for (char c : in_comment(text))
+    lines += c == '\n' ? std::string("\n * ") : std::string(1, c);
+  return lines;
+}
+
+const char *c_type(DType dtype) {
+  switch (dtype) {
+  case DType::f32:
+    return "float";
+  case DType::f64:
+    return "double";
+  case DType::u8:
+    return "uint8_t";
+  case DType::i32:
+    return "int32_t";
+  case DType::i64:
+    return "int64_t";
+  case DType::boolean:
+    return "uint8_t";
+  }
+  return nullptr; // unreachable: all dtypes are above
+}
+
+class HeaderWriter {
+public:
+  explicit HeaderWriter(const Plan &plan) : plan(plan), names(artefact_names(plan)) {}
+
+  std::string write() {
+    opening();
+    text += abi_header()[0].text;
+    line("\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n");
+    define(names.macro + "_ALIGNMENT", std::to_string(buffer_alignment));
+    define(names.macro + "_STATE_BYTES", fmt::format("UINT64_C({})", plan.state_bytes));
+    line("\n/* What the model says of itself: its entries, their tensors, the tensors of the state, the target. */");
+    line("const nnc_model_info *{}(void);", names.info);
+    for (size_t i = 0; i < plan.entries.size(); i++)
+      entry(plan.entries[i], names.entries[i]);
+    line("\n#ifdef __cplusplus\n}}\n#endif\n#endif");
+    return std::move(text);
+  }
+
+private:
+  const Plan &plan;
+  const ArtefactNames names;
+  std::string text;
+  std::set<std::string> macros;
+
+  template <typename... Args> void line(fmt::format_string<Args...> format, Args &&...args) {
+    text += fmt::format(format, std::forward<Args>(args)...) + "\n";
+  }
+
+  void opening() {
+    line("/* The C interface of {}, made by nnc {}. For C99 and C++.", in_comment(file_name(plan.model)), NNC_VERSION);
+    line(" *");
+    line(" * 1. Zero an nnc_context and set its struct_size. One thread at a time may use it.");
+    line(" * 2. Allocate {0}_STATE_BYTES for the state, and a workspace of the largest ..._WORKSPACE_BYTES(threads) among",
+         names.macro);
+    line(" *    the functions you call, both aligned to {}_ALIGNMENT.", names.macro);
+    line(" * 3. Fill the state: call the function that initialises it, or copy tensors to the offsets that {}() lists.",
+         names.info);
+    line(" * 4. Call the others. Arrays are row-major and without gaps; what is written overlaps nothing else.");
+    line(" *");
+    line(" * A function returns NNC_OK, or a code that says what is wrong; then it has written nothing. */");
+    line("#ifndef NNC_MODEL_{0}_H\n#define NNC_MODEL_{0}_H\n", names.macro);
+  }
+
+  // Names of entries and tensors are joined, so that two macros can come out equal: the later one gets a trailing `_`.
+  void define(std::string name, const std::string &value, const char *parameters = "") {
+    while (!macros.insert(name).second)
+      name += '_';
+    line("#define {}{} {}", name, parameters, value);
+  }
+
+  void entry(const PlanEntry &entry, const EntryNames &entry_names) {
+    std::string comment = entry.doc.empty() ? "`" + entry.name + "`" : entry.doc;
+    comment += entry.writes_state ? "\nWrites the state." : plan.state_bytes ? "\nOnly reads the state." : "";
+    for (size_t i = 0; i < entry.checks.size(); i++)
+      comment += fmt::format("\nNNC_CHECK + {}: {}", i, entry.checks[i].message);
+    line("\n/* {} */", comment_lines(comment));
+
+    const WorkspaceLayout layout = workspace_layout(entry);
+    define(entry_names.macro + "_WORKSPACE_BYTES",
+           fmt::format("(UINT64_C({}) + UINT64_C({}) * ((threads) > 1 ? (threads) : 1))", layout.fixed_bytes, layout.slot_bytes),
+           "(threads)");
+    std::vector<std::string> parameters;
+    auto parameter = [&](const char *qualifier, const std::string &name, const Type &type) {
+      define(entry_names.macro + "_" + upper(name) + "_COUNT", std::to_string(type.elements()));
+      parameters.push_back(fmt::format("{}{} *{} /* {} */", qualifier, c_type(type.dtype), name, type_text(type)));
+    };
+    for (size_t i = 0; i < entry.inputs.size(); i++)
+      parameter("const ", entry_names.inputs[i], entry.inputs[i].type);
+    for (size_t i = 0; i < entry.outputs.size(); i++)
+      parameter("", entry_names.outputs[i], entry.outputs[i].type);
+    const std::string head = fmt::format("int32_t {}(", entry_names.function);
+    const std::string indent = ",\n" + std::string(head.size(), ' ');
+    line("{}nnc_context *context, void *state, void *workspace{}{});", head, parameters.empty() ? "" : indent,
+         fmt::join(parameters, indent));
+  }
+};
+
+} // namespace
+
+std::string c_header(const Plan &plan) { return HeaderWriter(plan).write(); }
+
+} // namespace nnc
