@@ -1,0 +1,281 @@
+// Addresses and values at a place in a kernel. Addresses are advanced when an axis is entered, and values are settled at the
+// level of their innermost axis, so nothing is left for LLVM to hoist.
+#include "codegen/cursor.h"
+
+#include "codegen/emit.h"
+
+#include <llvm/IR/Function.h>
+
+#include <algorithm>
+
+namespace nnc {
+
+namespace {
+
+constexpr int64_t line = 64;
+
+int64_t inner_points(const Kernel &kernel) {
+  int64_t count = 1;
+  for (const Axis &axis : kernel.axes)
+    if (axis.inner)
+      count *= axis.size;
+  return count;
+}
+
+} // namespace
+
+KernelFrame::KernelFrame(const Kernel &kernel, llvm::IRBuilder<> &b, const Lanes &lanes, llvm::Function &function)
+    : kernel(kernel), b(b), lanes(lanes) {
+  size_t count = kernel.pointers.size();
+  for (size_t p = 0; p < count; ++p)
+    pointers.push_back(function.getArg(p));
+  scratch = function.getArg(count);
+  grain = function.getArg(count + 1);
+  int64_t offset = 0;
+  for (const KernelNode &node : kernel.nodes) {
+    home_offset.push_back(offset);
+    if (node.home == Home::row) {
+      int64_t bytes = inner_points(kernel) * (vectors_along_rows() ? line : dtype_size(node.dtype));
+      offset += (bytes + line - 1) / line * line;
+    }
+  }
+}
+
+void KernelFrame::loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const {
+  auto *first = llvm::dyn_cast<llvm::ConstantInt>(from), *last = llvm::dyn_cast<llvm::ConstantInt>(to);
+  if (first && last) {
+    int64_t trips = (last->getSExtValue() - first->getSExtValue() + step - 1) / step;
+    if (trips <= 0)
+      return;
+    if (trips == 1) {
+      body(from);
+      return;
+    }
+  }
+  llvm::Function *function = b.GetInsertBlock()->getParent();
+  llvm::LLVMContext &context = b.getContext();
+  llvm::BasicBlock *before = b.GetInsertBlock();
+  llvm::BasicBlock *inside = llvm::BasicBlock::Create(context, "loop", function);
+  llvm::BasicBlock *after = llvm::BasicBlock::Create(context, "next", function);
+  if (first && last)
+    b.CreateBr(inside);
+  else
+    b.CreateCondBr(b.CreateICmpSLT(from, to), inside, after);
+  b.SetInsertPoint(inside);
+  llvm::PHINode *index = b.CreatePHI(b.getInt64Ty(), 2, "i");
+  index->addIncoming(from, before);
+  body(index);
+  llvm::Value *next = b.CreateAdd(index, b.getInt64(step), "i.next", true, true);
+  index->addIncoming(next, b.GetInsertBlock());
+  b.CreateCondBr(b.CreateICmpSLT(next, to), inside, after);
+  b.SetInsertPoint(after);
+}
+
+void KernelFrame::when(llvm::Value *condition, const std::function<void()> &body) const {
+  if (auto *known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
+    if (known->isOne())
+      body();
+    return;
+  }
+  llvm::Function *function = b.GetInsertBlock()->getParent();
+  llvm::BasicBlock *inside = llvm::BasicBlock::Create(b.getContext(), "then", function);
+  llvm::BasicBlock *after = llvm::BasicBlock::Create(b.getContext(), "next", function);
+  b.CreateCondBr(condition, inside, after);
+  b.SetInsertPoint(inside);
+  body();
+  b.CreateBr(after);
+  b.SetInsertPoint(after);
+}
+
+llvm::Value *KernelFrame::variable(llvm::Type *type, const char *name) const {
+  llvm::BasicBlock &entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+  llvm::IRBuilder<> at(&entry, entry.getFirstInsertionPt());
+  return at.CreateAlloca(type, nullptr, name);
+}
+
+std::pair<llvm::Value *, llvm::Value *> KernelFrame::grain_range(int64_t unit) const {
+  int64_t size = kernel.axes[kernel.grain_axis].size;
+  if (kernel.grains == 1)
+    return {b.getInt64(0), b.getInt64(size)};
+  int64_t units = (size + unit - 1) / unit;
+  auto bound = [&](llvm::Value *grain) {
+    return b.CreateMul(b.CreateUDiv(b.CreateMul(grain, b.getInt64(units)), b.getInt64(kernel.grains)), b.getInt64(unit));
+  };
+  llvm::Value *from = bound(grain), *to = bound(b.CreateAdd(grain, b.getInt64(1)));
+  if (units * unit != size)
+    to = b.CreateSelect(b.CreateICmpSLT(to, b.getInt64(size)), to, b.getInt64(size));
+  return {from, to};
+}
+
+llvm::Value *KernelFrame::root_base(const KernelRoot &root) const {
+  const KernelNode &node = kernel.nodes[root.node];
+  llvm::Value *base = lanes.element_pointer(node.dtype, pointers[root.access.pointer], b.getInt64(root.access.offset));
+  if (node.partial && kernel.grains > 1)
+    base = lanes.element_pointer(node.dtype, base, b.CreateMul(grain, b.getInt64(kernel.pointers[root.access.pointer].elements)));
+  return base;
+}
+
+void KernelFrame::clear_partials() const {
+  for (const KernelRoot &root : kernel.roots) {
+    const KernelNode &node = kernel.nodes[root.node];
+    if (!node.partial)
+      continue;
+    llvm::Value *base = root_base(root);
+    loop(b.getInt64(0), b.getInt64(kernel.pointers[root.access.pointer].elements), 1, [&](llvm::Value *i) {
+      Lanes scalar = lanes.with_width(1);
+      scalar.store(scalar.neutral(node.op, node.dtype), lanes.element_pointer(node.dtype, base, i));
+    });
+  }
+}
+
+Cursor::Cursor(const KernelFrame &frame) : frame_(&frame) {
+  const Kernel &kernel = frame.kernel;
+  index_.assign(kernel.axes.size(), nullptr);
+  values_.assign(kernel.nodes.size(), nullptr);
+  counters_.assign(kernel.nodes.size(), nullptr);
+  for (size_t n = 0; n < kernel.nodes.size(); ++n) {
+    const KernelNode &node = kernel.nodes[n];
+    llvm::Value *address = nullptr;
+    if (node.op == Op::arg)
+      address =
+          frame.lanes.element_pointer(node.dtype, frame.pointers[node.access.pointer], frame.b.getInt64(node.access.offset));
+    else if (node.home == Home::row)
+      address = frame.b.CreateConstInBoundsGEP1_64(frame.b.getInt8Ty(), frame.scratch, frame.home_offset[n]);
+    else if (node.op == Op::iota)
+      counters_[n] = frame.b.getInt64(node.access.offset);
+    addresses_.push_back(address);
+  }
+  for (const KernelRoot &root : kernel.roots)
+    addresses_.push_back(frame.root_base(root));
+}
+
+// In elements, by axis: a row of elements, or a vector for each inner point.
+Shape Cursor::home_strides(const KernelNode &node) const {
+  const Kernel &kernel = frame_->kernel;
+  Shape strides(kernel.axes.size(), 0);
+  int64_t stride = frame_->vectors_along_rows() ? line / dtype_size(node.dtype) : 1;
+  for (size_t a = kernel.axes.size(); a-- > 0;)
+    if (kernel.axes[a].inner) {
+      strides[a] = stride;
+      stride *= kernel.axes[a].size;
+    }
+  return strides;
+}
+
+void Cursor::enter(int axis, llvm::Value *index) {
+  const Kernel &kernel = frame_->kernel;
+  llvm::IRBuilder<> &b = frame_->b;
+  index_[axis] = index;
+  entered_ |= uint64_t{1} << axis;
+  auto advance = [&](llvm::Value *&address, DType dtype, int64_t stride) {
+    if (stride != 0)
+      address = frame_->lanes.element_pointer(dtype, address, b.CreateMul(index, b.getInt64(stride)));
+  };
+  for (size_t n = 0; n < kernel.nodes.size(); ++n) {
+    const KernelNode &node = kernel.nodes[n];
+    if (node.op == Op::arg)
+      advance(addresses_[n], node.dtype, node.access.strides[axis]);
+    else if (node.home == Home::row)
+      advance(addresses_[n], node.dtype, home_strides(node)[axis]);
+    else if (node.op == Op::iota && node.access.strides[axis] != 0)
+      counters_[n] = b.CreateAdd(counters_[n], b.CreateMul(index, b.getInt64(node.access.strides[axis])));
+  }
+  for (size_t r = 0; r < kernel.roots.size(); ++r)
+    advance(addresses_[kernel.nodes.size() + r], kernel.nodes[kernel.roots[r].node].dtype, kernel.roots[r].access.strides[axis]);
+}
+
+llvm::Value *Cursor::load(const KernelNode &node, llvm::Value *address) const {
+  int vector_axis = frame_->kernel.vector_axis;
+  int64_t stride = vector_axis < 0 ? 0 : node.access.strides[vector_axis];
+  if (stride == 0)
+    return frame_->lanes.load_uniform(node.dtype, address);
+  if (stride == 1)
+    return frame_->lanes.load(node.dtype, address, mask);
+  return frame_->lanes.load_strided(node.dtype, address, stride, mask);
+}
+
+llvm::Value *Cursor::iota(const KernelNode &node, llvm::Value *counter) const {
+  const Lanes &lanes = frame_->lanes;
+  llvm::Value *start = lanes.resize(counter, node.dtype);
+  int vector_axis = frame_->kernel.vector_axis;
+  int64_t stride = vector_axis < 0 ? 0 : node.access.strides[vector_axis];
+  if (stride == 0)
+    return start;
+  if (stride == 1)
+    return lanes.iota(start);
+  return lanes.add(lanes.splat(start), lanes.mul(lanes.iota(node.dtype), lanes.integer(node.dtype, stride)));
+}
+
+llvm::Value *Cursor::value(int index) {
+  if (values_[index])
+    return values_[index];
+  const KernelNode &node = frame_->kernel.nodes[index];
+  llvm::Value *result = nullptr;
+  if (node.op == Op::arg)
+    result = load(node, addresses_[index]);
+  else if (node.op == Op::constant)
+    result =
+        is_float(node.dtype) ? frame_->lanes.constant(node.dtype, node.number) : frame_->lanes.integer(node.dtype, node.integer);
+  else if (node.op == Op::iota)
+    result = iota(node, counters_[index]);
+  else {
+    std::vector<llvm::Value *> operands;
+    for (int operand : node.operands)
+      operands.push_back(value(operand));
+    result = emit_elementwise(frame_->lanes, node.op, operands, node.dtype);
+  }
+  return values_[index] = result;
+}
+
+void Cursor::settle(int stage) {
+  const Kernel &kernel = frame_->kernel;
+  for (size_t n = 0; n < kernel.nodes.size(); ++n) {
+    const KernelNode &node = kernel.nodes[n];
+    if (!values_[n] && node.stage <= stage && (node.depends & ~entered_) == 0 && !frame_->is_element(node) &&
+        (node.op == Op::arg || node.op == Op::iota || is_elementwise(node.op)))
+      value(static_cast<int>(n));
+  }
+}
+
+void Cursor::store_root(const KernelRoot &root) {
+  const Kernel &kernel = frame_->kernel;
+  const Lanes &lanes = frame_->lanes;
+  const KernelNode &node = kernel.nodes[root.node];
+  llvm::Value *address = addresses_[kernel.nodes.size() + (&root - kernel.roots.data())];
+  llvm::Value *stored = value(node.partial ? node.operands[0] : root.node);
+  int vector_axis = kernel.vector_axis;
+  bool vector_place = vector_axis >= 0 && (entered_ >> vector_axis & 1);
+  int64_t stride = vector_axis < 0 ? 0 : root.access.strides[vector_axis];
+  Lanes scalar = lanes.with_width(1);
+  if (node.partial && vector_place && stride == 0) {
+    // The lanes themselves are summed.
+    stored = lanes.splat(stored);
+    stored = lanes.reduce(node.op, mask ? lanes.mask_neutral(node.op, stored, mask) : stored);
+    scalar.store(scalar.combine(node.op, scalar.load(node.dtype, address), stored), address);
+    return;
+  }
+  if (!vector_place || stride == 0) {
+    if (node.partial)
+      stored = scalar.combine(node.op, scalar.load(node.dtype, address), stored);
+    scalar.store(stored, address);
+    return;
+  }
+  stored = lanes.splat(stored);
+  if (stride == 1) {
+    if (node.partial)
+      stored = lanes.combine(node.op, lanes.load(node.dtype, address, mask), stored);
+    lanes.store(stored, address, mask);
+  } else {
+    if (node.partial)
+      stored = lanes.combine(node.op, lanes.load_strided(node.dtype, address, stride, mask), stored);
+    lanes.store_strided(stored, address, stride, mask);
+  }
+}
+
+void Cursor::store_home(int node) { frame_->lanes.store(frame_->lanes.splat(value(node)), addresses_[node], mask); }
+
+llvm::Value *Cursor::load_home(int node) {
+  return values_[node] = frame_->lanes.load(frame_->kernel.nodes[node].dtype, addresses_[node], mask);
+}
+
+} // namespace nnc

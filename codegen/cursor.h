@@ -1,0 +1,81 @@
+// Cursor: a place in a kernel's iteration, and the values known there. The shared ground of the recipes.
+#pragma once
+
+#include "codegen/lanes.h"
+#include "ir/kernel.h"
+
+#include <functional>
+#include <vector>
+
+namespace nnc {
+
+// What all places of one kernel share: the function being built and its parameters.
+struct KernelFrame {
+  const Kernel &kernel;
+  llvm::IRBuilder<> &b;
+  const Lanes &lanes;
+  std::vector<llvm::Value *> pointers; // one a kernel pointer
+  llvm::Value *scratch = nullptr;
+  llvm::Value *grain = nullptr; // i64
+
+  // Row buffers lie one after another at the start of the scratch slot.
+  std::vector<int64_t> home_offset; // of each node with Home::row
+  KernelFrame(const Kernel &kernel, llvm::IRBuilder<> &b, const Lanes &lanes, llvm::Function &function);
+
+  uint64_t row_mask() const { return (uint64_t{1} << kernel.rows) - 1; }
+  bool is_element(const KernelNode &node) const { return (node.depends & ~row_mask()) != 0; }
+  bool vectors_along_rows() const { return kernel.vector_axis >= 0 && kernel.vector_axis < kernel.rows; }
+
+  // for (i = from; i < to; i += step) body(i). `from` and `to` are i64.
+  void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const;
+  // if (condition) body()
+  void when(llvm::Value *condition, const std::function<void()> &body) const;
+  // A variable in the stack frame; SROA makes it a register.
+  llvm::Value *variable(llvm::Type *type, const char *name) const;
+  // The part [from, to) of the grain axis that belongs to the grain; multiples of `unit` but for the end.
+  std::pair<llvm::Value *, llvm::Value *> grain_range(int64_t unit) const;
+  // The root's memory of this grain: a partial root has a part for each.
+  llvm::Value *root_base(const KernelRoot &root) const;
+  // Sets the memory of partial roots to the neutral element.
+  void clear_partials() const;
+};
+
+// A place: which axes are entered, the addresses there, the values computed so far. Copies are independent; to go a level
+// deeper, copy and enter.
+class Cursor {
+public:
+  explicit Cursor(const KernelFrame &frame);
+
+  // Fixes axis `axis` at `index` (i64): of the first lane, where it is the vector axis. Addresses follow.
+  void enter(int axis, llvm::Value *index);
+  // Lanes of this place that exist; nullptr: all.
+  llvm::Value *mask = nullptr;
+
+  // The value of a node here: from memory, or computed from its operands. Reductions and dots must have been `set`.
+  llvm::Value *value(int node);
+  void set(int node, llvm::Value *value) { values_[node] = value; }
+  // Computes every value of stage `stage` that varies along entered axes only, so that it is emitted at this level.
+  void settle(int stage);
+
+  // Stores the root's value here; a partial root combines it into memory.
+  void store_root(const KernelRoot &root);
+  void store_home(int node);
+  // Takes the value of a node with a row home from its buffer.
+  llvm::Value *load_home(int node);
+  llvm::Value *address(int access) const { return addresses_[access]; }
+  llvm::Value *index(int axis) const { return index_[axis]; }
+
+private:
+  const KernelFrame *frame_;
+  std::vector<llvm::Value *> index_;     // by axis, nullptr: not entered
+  std::vector<llvm::Value *> values_;    // by node
+  std::vector<llvm::Value *> addresses_; // by node: loads and row homes; then by root
+  std::vector<llvm::Value *> counters_;  // by node: iotas, i64
+  uint64_t entered_ = 0;
+
+  llvm::Value *load(const KernelNode &node, llvm::Value *address) const;
+  llvm::Value *iota(const KernelNode &node, llvm::Value *counter) const;
+  Shape home_strides(const KernelNode &node) const;
+};
+
+} // namespace nnc

@@ -1,0 +1,305 @@
+// Recipe loop: loops over the row axes, and for each row a sweep over the inner axes for every stage. Vectors run along the
+// last inner axis (lanes are reduced at the end of a sweep) or along the last row axis (every lane is a row). Several vectors,
+// or several inner points, are in flight at once to hide the latency of reductions; their partial results are combined in a
+// fixed order.
+#include "codegen/recipes.h"
+
+#include <algorithm>
+
+namespace nnc {
+
+namespace {
+
+class LoopRecipe {
+public:
+  explicit LoopRecipe(const KernelFrame &frame) : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes) {
+    width_ = lanes_.is_scalar() ? 1 : lanes_.width().getFixedValue();
+    int axes = static_cast<int>(kernel_.axes.size());
+    last_inner_ = axes > kernel_.rows ? axes - 1 : -1;
+    homes_ = std::any_of(kernel_.nodes.begin(), kernel_.nodes.end(), [](const KernelNode &n) { return n.home == Home::row; });
+  }
+
+  void emit() {
+    frame_.clear_partials();
+    Cursor top(frame_);
+    top.settle(0);
+    row_loops(top, 0);
+  }
+
+private:
+  const KernelFrame &frame_;
+  const Kernel &kernel_;
+  llvm::IRBuilder<> &b_;
+  const Lanes &lanes_;
+  int64_t width_;
+  int last_inner_; // -1: no inner axes
+  bool homes_;
+
+  // An accumulator for each reduction of a stage and each vector in flight.
+  struct Accumulator {
+    int node;
+    std::vector<llvm::Value *> variables, indices; // `indices`: argmax only
+  };
+
+  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
+    if (axis == kernel_.grain_axis && kernel_.grains > 1)
+      return frame_.grain_range(axis == kernel_.vector_axis ? 64 : 1);
+    return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
+  }
+
+  void row_loops(const Cursor &outer, int axis) {
+    if (axis == kernel_.rows) {
+      std::vector<Cursor> row{outer};
+      rows(row);
+      return;
+    }
+    auto [from, to] = range(axis);
+    if (axis == kernel_.vector_axis) {
+      vector_loop(from, to, rows_in_flight(), [&](const std::vector<llvm::Value *> &at, llvm::Value *mask) {
+        std::vector<Cursor> cursors;
+        for (llvm::Value *index : at) {
+          cursors.push_back(outer);
+          cursors.back().mask = mask;
+          cursors.back().enter(axis, index);
+          cursors.back().settle(0);
+        }
+        rows(cursors);
+      });
+      return;
+    }
+    frame_.loop(from, to, 1, [&](llvm::Value *index) {
+      Cursor cursor = outer;
+      cursor.enter(axis, index);
+      cursor.settle(0);
+      row_loops(cursor, axis + 1);
+    });
+  }
+
+  // Vectors of rows computed together. With inner axes they share what is loaded for all rows and hide the latency of sums.
+  int64_t rows_in_flight() const {
+    if (homes_)
+      return 1;
+    int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + width_ - 1) / width_;
+    return last_inner_ < 0 ? 1 : std::min<int64_t>(vectors, kernel_.dot >= 0 ? 8 : 4);
+  }
+
+  // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.
+  void vector_loop(llvm::Value *from, llvm::Value *to, int64_t count,
+                   const std::function<void(const std::vector<llvm::Value *> &, llvm::Value *)> &body) {
+    auto vectors = [&](llvm::Value *index, int64_t n) {
+      std::vector<llvm::Value *> at;
+      for (int64_t v = 0; v < n; ++v)
+        at.push_back(b_.CreateAdd(index, b_.getInt64(v * width_)));
+      return at;
+    };
+    if (width_ == 1) {
+      frame_.loop(from, to, 1, [&](llvm::Value *index) { body({index}, nullptr); });
+      return;
+    }
+    auto full_loop = [&](llvm::Value *start, int64_t n) {
+      llvm::Value *span = b_.CreateSub(to, start);
+      llvm::Value *full = b_.CreateAdd(start, b_.CreateSub(span, b_.CreateURem(span, b_.getInt64(n * width_))));
+      frame_.loop(start, full, n * width_, [&](llvm::Value *index) { body(vectors(index, n), nullptr); });
+      return full;
+    };
+    llvm::Value *at = full_loop(from, count);
+    if (count > 1)
+      at = full_loop(at, 1);
+    frame_.when(b_.CreateICmpSLT(at, to), [&] { body({at}, lanes_.predicate(at, to)); });
+  }
+
+  // All stages of one row, or of several vectors of rows.
+  void rows(std::vector<Cursor> &rows) {
+    for (int stage = 0; stage < kernel_.stages && last_inner_ >= 0; ++stage) {
+      for (Cursor &row : rows)
+        row.settle(stage);
+      sweep(rows, stage);
+    }
+    for (Cursor &row : rows) {
+      row.settle(kernel_.stages);
+      for (const KernelRoot &root : kernel_.roots)
+        if (!root_in_sweep(root))
+          row.store_root(root);
+    }
+  }
+
+  bool root_in_sweep(const KernelRoot &root) const {
+    const KernelNode &node = kernel_.nodes[root.node];
+    return frame_.is_element(node.partial ? kernel_.nodes[node.operands[0]] : node);
+  }
+
+  bool reduces_in(const KernelNode &node, int stage) const {
+    return (is_reduce(node.op) || node.op == Op::dot) && !node.partial && node.stage == stage + 1;
+  }
+
+  // How many accumulators a reduction has: with rows as lanes, one for each inner point in flight; else one a vector.
+  int64_t inner_in_flight(const std::vector<Cursor> &rows) const {
+    int64_t size = kernel_.axes[last_inner_].size;
+    if (frame_.vectors_along_rows())
+      return rows.size() == 1 && !homes_ && size >= 8 ? 4 : 1;
+    return std::clamp<int64_t>(size / width_, 1, 4);
+  }
+
+  void sweep(std::vector<Cursor> &rows, int stage) {
+    int64_t flight = inner_in_flight(rows);
+    std::vector<std::vector<Accumulator>> accumulators(rows.size());
+    bool works = false;
+    for (std::vector<Accumulator> &of_row : accumulators)
+      for (size_t n = 0; n < kernel_.nodes.size(); ++n)
+        if (reduces_in(kernel_.nodes[n], stage))
+          of_row.push_back(new_accumulator(static_cast<int>(n), flight));
+    works = !accumulators[0].empty() || std::any_of(kernel_.roots.begin(), kernel_.roots.end(), [&](const KernelRoot &root) {
+      return root_in_sweep(root) && kernel_.nodes[root.node].stage == stage;
+    });
+    for (const KernelNode &node : kernel_.nodes)
+      works = works || (node.home == Home::row && node.stage == stage);
+    if (!works)
+      return;
+    std::vector<Cursor> places = rows;
+    inner_loops(places, kernel_.rows, stage, flight, accumulators);
+    for (size_t r = 0; r < rows.size(); ++r)
+      for (Accumulator &accumulator : accumulators[r])
+        rows[r].set(accumulator.node, finish(accumulator));
+  }
+
+  void inner_loops(const std::vector<Cursor> &rows, int axis, int stage, int64_t flight,
+                   std::vector<std::vector<Accumulator>> &accumulators) {
+    llvm::Value *zero = b_.getInt64(0), *size = b_.getInt64(kernel_.axes[axis].size);
+    if (axis < last_inner_) {
+      frame_.loop(zero, size, 1, [&](llvm::Value *index) {
+        std::vector<Cursor> inside = rows;
+        for (Cursor &cursor : inside)
+          cursor.enter(axis, index);
+        inner_loops(inside, axis + 1, stage, flight, accumulators);
+      });
+      return;
+    }
+    auto visit = [&](const std::vector<llvm::Value *> &at, llvm::Value *mask) {
+      for (size_t i = 0; i < at.size(); ++i)
+        for (size_t r = 0; r < rows.size(); ++r) {
+          Cursor place = rows[r];
+          if (!frame_.vectors_along_rows())
+            place.mask = mask;
+          place.enter(axis, at[i]);
+          visit_point(place, stage, i, accumulators[r]);
+        }
+    };
+    if (!frame_.vectors_along_rows()) {
+      vector_loop(zero, size, flight, visit);
+      return;
+    }
+    int64_t whole = kernel_.axes[axis].size / flight * flight;
+    frame_.loop(zero, b_.getInt64(whole), flight, [&](llvm::Value *index) {
+      std::vector<llvm::Value *> at;
+      for (int64_t i = 0; i < flight; ++i)
+        at.push_back(b_.CreateAdd(index, b_.getInt64(i)));
+      visit(at, nullptr);
+    });
+    if (flight > 1)
+      frame_.loop(b_.getInt64(whole), size, 1, [&](llvm::Value *index) { visit({index}, nullptr); });
+  }
+
+  void visit_point(Cursor &place, int stage, size_t slot, std::vector<Accumulator> &accumulators) {
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n) // loads that this sweep does not need are dropped by EarlyCSE
+      if (kernel_.nodes[n].home == Home::row && kernel_.nodes[n].stage < stage)
+        place.load_home(static_cast<int>(n));
+    for (Accumulator &accumulator : accumulators)
+      accumulate(place, accumulator, slot);
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n)
+      if (kernel_.nodes[n].home == Home::row && kernel_.nodes[n].stage == stage)
+        place.store_home(static_cast<int>(n));
+    // All values before the first store: a root may lie in the memory of an operand.
+    std::vector<const KernelRoot *> stored;
+    for (const KernelRoot &root : kernel_.roots)
+      if (root_in_sweep(root) && kernel_.nodes[root.node].stage == stage) {
+        const KernelNode &node = kernel_.nodes[root.node];
+        place.value(node.partial ? node.operands[0] : root.node);
+        stored.push_back(&root);
+      }
+    for (const KernelRoot *root : stored)
+      place.store_root(*root);
+  }
+
+  Accumulator new_accumulator(int index, int64_t flight) {
+    const KernelNode &node = kernel_.nodes[index];
+    Accumulator accumulator{index, {}, {}};
+    for (int64_t i = 0; i < flight; ++i) {
+      if (node.op == Op::argmax) {
+        DType dtype = kernel_.nodes[node.operands[0]].dtype;
+        ArgmaxPair neutral = lanes_.argmax_neutral(dtype);
+        accumulator.variables.push_back(initialised(lanes_.splat(neutral.value)));
+        accumulator.indices.push_back(initialised(lanes_.splat(neutral.index)));
+      } else {
+        Op op = node.op == Op::dot ? Op::sum : node.op;
+        accumulator.variables.push_back(initialised(lanes_.splat(lanes_.neutral(op, node.dtype))));
+      }
+    }
+    return accumulator;
+  }
+
+  llvm::Value *initialised(llvm::Value *value) {
+    llvm::Value *variable = frame_.variable(value->getType(), "acc");
+    b_.CreateStore(value, variable);
+    return variable;
+  }
+
+  llvm::Value *get(llvm::Value *variable) {
+    return b_.CreateLoad(llvm::cast<llvm::AllocaInst>(variable)->getAllocatedType(), variable);
+  }
+
+  void accumulate(Cursor &place, Accumulator &accumulator, size_t slot) {
+    const KernelNode &node = kernel_.nodes[accumulator.node];
+    llvm::Value *variable = accumulator.variables[slot];
+    // Lanes beyond the end of a sweep must not count; lanes that are rows beyond the end are never stored.
+    llvm::Value *mask = frame_.vectors_along_rows() ? nullptr : place.mask;
+    llvm::Value *operand = place.value(node.operands[0]);
+    if (node.op == Op::dot) {
+      llvm::Value *other = place.value(node.operands[1]); // masked loads give 0
+      llvm::Value *sum = get(variable);
+      b_.CreateStore(is_float(node.dtype) ? lanes_.mad(lanes_.splat(operand), other, sum)
+                                          : lanes_.add(sum, lanes_.splat(lanes_.mul(operand, other))),
+                     variable);
+      return;
+    }
+    operand = lanes_.splat(operand);
+    if (node.op == Op::argmax) {
+      llvm::Value *at = lanes_.resize(place.index(last_inner_), DType::i32);
+      llvm::Value *index = frame_.vectors_along_rows() ? lanes_.splat(at) : lanes_.iota(at);
+      ArgmaxPair next{operand, index};
+      if (mask)
+        next = lanes_.argmax_mask(next, mask);
+      ArgmaxPair best = lanes_.argmax_step({get(variable), get(accumulator.indices[slot])}, next);
+      b_.CreateStore(best.value, variable);
+      b_.CreateStore(best.index, accumulator.indices[slot]);
+      return;
+    }
+    if (mask)
+      operand = lanes_.mask_neutral(node.op, operand, mask);
+    b_.CreateStore(lanes_.combine(node.op, get(variable), operand), variable);
+  }
+
+  llvm::Value *finish(Accumulator &accumulator) {
+    const KernelNode &node = kernel_.nodes[accumulator.node];
+    std::vector<llvm::Value *> &variables = accumulator.variables;
+    if (node.op == Op::argmax) {
+      ArgmaxPair best{get(variables[0]), get(accumulator.indices[0])};
+      for (size_t i = 1; i < variables.size(); ++i)
+        best = lanes_.argmax_combine(best, {get(variables[i]), get(accumulator.indices[i])});
+      return frame_.vectors_along_rows() ? best.index : lanes_.argmax_reduce(best).index;
+    }
+    Op op = node.op == Op::dot ? Op::sum : node.op;
+    std::vector<llvm::Value *> values;
+    for (llvm::Value *variable : variables)
+      values.push_back(get(variable));
+    for (; values.size() > 1; values.resize((values.size() + 1) / 2))
+      for (size_t i = 0; i < values.size() / 2; ++i)
+        values[i] = lanes_.combine(op, values[i], values[values.size() - 1 - i]);
+    return frame_.vectors_along_rows() || lanes_.is_scalar() ? values[0] : lanes_.reduce(op, values[0]);
+  }
+};
+
+} // namespace
+
+void emit_loop_recipe(const KernelFrame &frame) { LoopRecipe(frame).emit(); }
+
+} // namespace nnc
