@@ -222,8 +222,7 @@ private:
   void sign() {
     std::string_view rest = text_.substr(at_);
     if (rest[0] == ';') {
-      end_statement(at_, at_ + 1);
-      ++at_;
+      semicolon();
       return;
     }
     for (auto [text, kind] : signs)
@@ -247,6 +246,16 @@ private:
         return;
       }
     unexpected();
+  }
+
+  void semicolon() {
+    if (open_ > 0) {
+      diagnostics_.error(span(at_, at_ + 1), "`;` ends a statement: inside brackets write `,`");
+      push(Tok::comma, at_, at_ + 1);
+    } else {
+      end_statement(at_, at_ + 1);
+    }
+    ++at_;
   }
 
   void count_brackets(Tok kind) {

@@ -76,7 +76,7 @@ void Parser::fail_expected(std::string_view what, const Span &open) {
 }
 
 void Parser::fail_unclosed(const Span &open, Tok close) {
-  if (is(Tok::end) || is(Tok::open_brace) || is(Tok::close_brace) || (is(Tok::line_end) && text() != ";"))
+  if (is(Tok::end) || is(Tok::open_brace) || is(Tok::close_brace) || is(Tok::line_end))
     fail(open, fmt::format("`{}` is never closed", open.text()));
   fail_expected(close == Tok::close_paren ? "`,` or `)`" : "`,` or `]`", open);
 }

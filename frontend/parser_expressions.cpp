@@ -180,6 +180,8 @@ ExprPtr Parser::atom() {
     return make(first, std::move(list));
   }
   default:
+    if (at_ > 0 && !is(Tok::invalid) && (token().first || is(Tok::end)))
+      fail(last(), fmt::format("expected an expression behind `{}`", last().text()));
     fail_expected("an expression");
   }
 }
