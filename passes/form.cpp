@@ -59,7 +59,11 @@ public:
       throw Refused{fmt::format("more than {} nodes", most_nodes)};
     collect_uses();
     unite_axes();
-    check_axes_distinct();
+    if (UnionFind before = classes_; unite_readers(), !axes_distinct()) {
+      classes_ = std::move(before);
+      if (!axes_distinct())
+        throw Refused{"two axes of one value would run together"};
+    }
     choose_inner();
     order_axes();
     add_nodes();
@@ -169,20 +173,35 @@ private:
     return std::find(node.attrs.axes.begin(), node.attrs.axes.end(), static_cast<int64_t>(axis)) != node.attrs.axes.end();
   }
 
-  void check_axes_distinct() {
-    auto check = [&](const std::vector<int> &dims) {
-      std::set<int> seen;
-      for (int dim : dims)
-        if (dim != no_axis && !seen.insert(classes_.find(dim)).second)
-          throw Refused{"two axes of one value would run together"};
+  // Two readers of the same elements read them at the same point. (A dot has its own reasons to read one value twice.)
+  void unite_readers() {
+    std::map<std::tuple<Value, int64_t, Shape>, const std::vector<int> *> readers;
+    auto note = [&](const Use &use) {
+      if (use.source.kind != Source::Kind::buffer)
+        return;
+      auto [at, added] = readers.try_emplace({use.source.value, use.source.offset, use.source.strides}, &use.dims);
+      for (size_t i = 0; i < use.dims.size() && !added; ++i)
+        unite((*at->second)[i], use.dims[i]);
     };
-    for (size_t m = 0; m < members_.size(); ++m) {
-      check(result_dims_[m]);
-      for (const Use &use : uses_[m])
-        check(use.dims);
-    }
+    for (size_t m = 0; m < members_.size(); ++m)
+      if (region_.nodes[members_[m]].op != Op::dot)
+        for (const Use &use : uses_[m])
+          note(use);
     for (const Use &use : root_uses_)
-      check(use.dims);
+      note(use);
+  }
+
+  bool axes_distinct() {
+    auto distinct = [&](const std::vector<int> &dims) {
+      std::set<int> seen;
+      return std::all_of(dims.begin(), dims.end(),
+                         [&](int dim) { return dim == no_axis || seen.insert(classes_.find(dim)).second; });
+    };
+    for (size_t m = 0; m < members_.size(); ++m)
+      if (!distinct(result_dims_[m]) ||
+          !std::all_of(uses_[m].begin(), uses_[m].end(), [&](const Use &use) { return distinct(use.dims); }))
+        return false;
+    return std::all_of(root_uses_.begin(), root_uses_.end(), [&](const Use &use) { return distinct(use.dims); });
   }
 
   // Axis classes that a reduction or dot sums away.
@@ -452,6 +471,14 @@ private:
   }
 };
 
+// Sums along the vectors of a tile of accumulators would leave the registers for every row.
+void check_recipe(const Kernel &kernel) {
+  if (kernel.recipe == Recipe::gemm)
+    for (const KernelNode &node : kernel.nodes)
+      if (node.partial && std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.vector_axis) != node.attrs.axes.end())
+        throw Refused{"a reduction along the columns of a dot"};
+}
+
 } // namespace
 
 Formed form_body(const Region &body) {
@@ -473,6 +500,7 @@ Formed form_kernel(const Region &region, std::span<const int> members, std::span
   try {
     formed.kernel = Former(region, members, roots).form();
     shape_kernel(*formed.kernel);
+    check_recipe(*formed.kernel);
   } catch (const Refused &refused) {
     formed.kernel.reset();
     formed.refusal = refused.reason;

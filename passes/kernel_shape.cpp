@@ -10,7 +10,7 @@ namespace nnc {
 
 namespace {
 
-constexpr double flop_per_ns = 60, bytes_per_ns = 12; // what a core does on work of this kind, for cutting grains only
+constexpr double flop_per_ns = 60, dot_flop_per_ns = 150, bytes_per_ns = 12; // of one core, for cutting grains only
 constexpr double one_grain_ns = 20'000, grain_ns = 10'000;
 constexpr int64_t most_grains = 64;
 constexpr int recompute_weight = 8; // above it, a value that a later stage needs waits in a row buffer
@@ -236,7 +236,7 @@ void count_work(Kernel &kernel) {
 }
 
 void cut_grains(Kernel &kernel) {
-  double ns = std::max(kernel.flop / flop_per_ns, kernel.bytes / bytes_per_ns);
+  double ns = std::max(kernel.flop / (kernel.dot >= 0 ? dot_flop_per_ns : flop_per_ns), kernel.bytes / bytes_per_ns);
   kernel.grains = 1;
   if (ns < one_grain_ns || kernel.rows == 0)
     return;
@@ -245,14 +245,13 @@ void cut_grains(Kernel &kernel) {
     int64_t unit = axis == kernel.vector_axis ? 64 : kernel.recipe == Recipe::gemm && axis == kernel.dot_axes.m[0] ? 16 : 1;
     return kernel.axes[axis].size / unit;
   };
-  bool partial = std::any_of(kernel.nodes.begin(), kernel.nodes.end(), [](const KernelNode &n) { return n.partial; });
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
   kernel.grain_axis = 0;
   for (int a = 1; a < kernel.rows; ++a)
     if (units(kernel.grain_axis) < wanted && units(a) > units(kernel.grain_axis))
       kernel.grain_axis = a;
-  // A dot's column sums need no partials if the columns are cut.
-  if (kernel.recipe == Recipe::gemm && partial && units(kernel.dot_axes.n[0]) >= 2)
+  // Cut along its columns, a dot copies every panel of its matrix once, and column sums need no partials.
+  if (kernel.recipe == Recipe::gemm && units(kernel.dot_axes.n[0]) >= 2)
     kernel.grain_axis = kernel.dot_axes.n[0];
   kernel.grains = std::max<int64_t>(1, std::min(wanted, units(kernel.grain_axis)));
 }
