@@ -44,16 +44,8 @@ Tensor one_element(Type type) {
   return tensor;
 }
 
-template <typename T> T saturated(double value) {
-  if (std::isnan(value))
-    return 0;
-  using Limits = std::numeric_limits<T>;
-  // Both bounds are exact in double but the upper one of i64, which rounds up to 2^63: hence >=.
-  if (value <= static_cast<double>(Limits::min()))
-    return Limits::min();
-  if (value >= static_cast<double>(Limits::max()))
-    return Limits::max();
-  return static_cast<T>(value);
+template <typename T> T saturated_to(double value) {
+  return static_cast<T>(saturated(value, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
 }
 
 } // namespace
@@ -90,11 +82,11 @@ void Tensor::set(int64_t i, double value) {
   case DType::f64:
     return write(*this, i, value);
   case DType::u8:
-    return write(*this, i, saturated<uint8_t>(value));
+    return write(*this, i, saturated_to<uint8_t>(value));
   case DType::i32:
-    return write(*this, i, saturated<int32_t>(value));
+    return write(*this, i, saturated_to<int32_t>(value));
   case DType::i64:
-    return write(*this, i, saturated<int64_t>(value));
+    return write(*this, i, saturated_to<int64_t>(value));
   case DType::boolean:
     return write(*this, i, static_cast<uint8_t>(value != 0));
   }
@@ -111,7 +103,7 @@ int64_t Tensor::get_int(int64_t i) const {
   case DType::boolean:
     return read<uint8_t>(*this, i) != 0;
   default:
-    return saturated<int64_t>(get(i));
+    return saturated_to<int64_t>(get(i));
   }
 }
 
@@ -130,6 +122,17 @@ void Tensor::set_int(int64_t i, int64_t value) {
   case DType::boolean:
     return write(*this, i, static_cast<uint8_t>(value != 0));
   }
+}
+
+int64_t saturated(double value, int64_t least, int64_t largest) {
+  if (std::isnan(value))
+    return 0;
+  // Bounds are exact in double but for the largest i64, which rounds up to 2^63: hence >=.
+  if (value <= static_cast<double>(least))
+    return least;
+  if (value >= static_cast<double>(largest))
+    return largest;
+  return static_cast<int64_t>(value);
 }
 
 Tensor expanded(const Tensor &tensor) {

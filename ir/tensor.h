@@ -31,6 +31,9 @@ struct Tensor {
   template <typename T> T *data() { return reinterpret_cast<T *>(bytes.data()); }
 };
 
+// Truncated to a whole number and kept within least..largest; 0 for NaN.
+int64_t saturated(double value, int64_t least, int64_t largest);
+
 // The same tensor with every element stored.
 Tensor expanded(const Tensor &tensor);
 

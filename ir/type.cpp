@@ -18,6 +18,7 @@ struct DTypeRow {
 constexpr std::array<DTypeRow, dtype_count> rows = {{{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}}};
 // What a process can address on the machines we know, and far from any overflow in sums and products of sizes.
 constexpr int64_t largest_tensor_bytes = int64_t{1} << 47;
+constexpr size_t largest_rank = 32; // kernels keep sets of axes in 64 bits
 } // namespace
 
 std::string_view dtype_name(DType dtype) { return rows[static_cast<int>(dtype)].name; }
@@ -53,6 +54,8 @@ std::string type_text(const Type &type) {
 }
 
 Type checked_type(DType dtype, Shape shape) {
+  if (shape.size() > largest_rank)
+    throw Error(fmt::format("{} axes, at most {} are possible", shape.size(), largest_rank));
   __int128 bytes = dtype_size(dtype);
   for (int64_t size : shape) {
     if (size < 0)

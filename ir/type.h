@@ -40,7 +40,7 @@ struct Type {
 
 std::string type_text(const Type &type); // "f32[128,784]"; "f32" for a scalar
 
-// Throws Error when a size is below 0 or the tensor would need more than 2^47 bytes.
+// Throws Error when a size is below 0, there are more than 32 axes, or the tensor would need more than 2^47 bytes.
 Type checked_type(DType dtype, Shape shape);
 
 } // namespace nnc
