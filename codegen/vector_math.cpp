@@ -1,0 +1,177 @@
+// exp, log, tanh and erf as inline vector code. Sine and cosine are in vector_trig.cpp.
+//
+// Every function holds for all inputs: NaN gives NaN, infinities and zeros (with their sign) what analysis says, denormal inputs
+// and results are kept. Clamps are compare-and-select, which keeps NaN. Nothing depends on a target having fma: `mad` only makes
+// it faster and a little more accurate; the leading parts of split constants have so few bits that their products are exact.
+//
+// All coefficients are minimax fits computed for this file with Remez exchange in 60-digit arithmetic, then rounded; where
+// f32 coefficients mattered, the neighbours of the rounded ones were searched for the smallest error. The interval and the
+// error of the fit alone stand at each; measured errors with all roundings (ULP, f32 over all inputs) are in docs/kernels.md.
+
+#include "codegen/vector_math.h"
+
+#include "codegen/lane_value.h"
+
+#include <limits>
+
+namespace nnc {
+
+using llvm::Value;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+// The layout of a float format, and ln 2 in two parts: n * ln2_high is exact for every exponent n.
+struct Format {
+  int mantissa_bits;
+  int bias;
+  double ln2_high, ln2_low;
+};
+
+Format format_of(LaneValue x) {
+  if (x.is_f32())
+    return {23, 127, 0x1.62e4p-1, 0x1.7f7d1cp-20};
+  return {52, 1023, 0x1.62e42fefa4p-1, -0x1.8432a1b0e2634p-43};
+}
+
+constexpr double log2_e = 0x1.71547652b82fep+0;
+
+// x = n ln 2 + r with whole n and |r| <= ln 2 / 2. Adding `shift`, 1.5 * 2^mantissa_bits plus a whole number, rounds to a whole
+// number, which then stands in the low bits: moved up into the exponent they are 2^(n + shift's low bits - bias).
+struct Reduced {
+  LaneValue r;
+  LaneValue n;
+  LaneValue power;
+};
+
+Reduced reduce_by_ln2(LaneValue x, LaneValue shift) {
+  const Format format = format_of(x);
+  LaneValue shifted = mad(x, log2_e, shift);
+  LaneValue n = shifted - shift;
+  LaneValue r = mad(n, -format.ln2_low, mad(n, -format.ln2_high, x));
+  return {r, n, (shifted.bits() << format.mantissa_bits).from_bits()};
+}
+
+double rounding_shift(const Format &format) { return 1.5 * static_cast<double>(int64_t{1} << format.mantissa_bits); }
+
+// e^x = 2^n e^r. 2^n may be beyond the largest number or denormal while e^x is not, so it is applied in two factors:
+// 2^(n + half) 2^-half below 0, 2^(n - half) 2^half above. Only the last product rounds.
+LaneValue exp(LaneValue x) {
+  const bool f32 = x.is_f32();
+  const Format format = format_of(x);
+  const double half = f32 ? 64 : 512, shift = rounding_shift(format) + format.bias;
+  const double half_power = f32 ? 0x1p64 : 0x1p512;
+  x = at_most(at_least(x, f32 ? -104 : -746), f32 ? 89 : 710); // to 0 and infinity beyond
+  LaneValue negative = x < x.number(0);
+  const auto [r, n, power] = reduce_by_ln2(x, select(negative, x.number(shift + half), x.number(shift - half)));
+  LaneValue e_r = f32 ? polynomial(r, {1, 1, 0.5, 0x1.555466p-3, 0x1.5552fep-5, 0x1.1257dcp-7, 0x1.6ff02ap-10}) // 2^-27.8
+                      : polynomial(r, {1, 1, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5,
+                                       0x1.1111111127d1p-7, 0x1.6c16c184388eap-10, 0x1.a01a012a0e024p-13, 0x1.a01999e2b7996p-16,
+                                       0x1.71df25b66c101p-19, 0x1.28ad9b3ef2749p-22, 0x1.ad7f393e88573p-26}); // 2^-56.3
+  return e_r * power * select(negative, x.number(1 / half_power), x.number(half_power));
+}
+
+// x = 2^e m with m in sqrt(1/2) … sqrt(2), f = m - 1: log x = e ln 2 + log(1 + f).
+LaneValue log(LaneValue x) {
+  const bool f32 = x.is_f32();
+  const Format format = format_of(x);
+  const double least_normal = f32 ? 0x1p-126 : 0x1p-1022, whole = f32 ? 0x1p23 : 0x1p52;
+  LaneValue denormal = x < x.number(least_normal);
+  LaneValue bits = select(denormal, x * whole, x).bits();
+  const int64_t sqrt_half = f32 ? 0x3F3504F3 : 0x3FE6A09E667F3BCD; // bits of sqrt(1/2)
+  // The exponent stays biased, so positive; in the low bits of `whole` it becomes a float.
+  const int64_t one = int64_t{format.bias} << format.mantissa_bits;
+  LaneValue exponent = (bits + bits.integer(one - sqrt_half)) >> format.mantissa_bits;
+  LaneValue m = (bits - (exponent << format.mantissa_bits) + bits.integer(one)).from_bits();
+  LaneValue e = (exponent | bits.integer(f32 ? 0x4B000000 : 0x4330000000000000)).from_bits() -
+                select(denormal, x.number(whole + format.bias + format.mantissa_bits), x.number(whole + format.bias));
+  LaneValue f = m - 1, square = f * f, result = x;
+  if (f32) {
+    // log(1 + f) = f - f^2/2 + f^3 p(f), -0.293 <= f <= 0.4143; 2^-27.3 of the result.
+    LaneValue p = polynomial(f, {0x1.555554p-2, -0x1.00022ap-2, 0x1.99a03cp-3, -0x1.547178p-3, 0x1.22d46ap-3, -0x1.0d8738p-3,
+                                 0x1.05889ep-3, -0x1.39229cp-4});
+    LaneValue rest = mad(e, format.ln2_low, square * mad(f, p, -0.5));
+    result = mad(e, format.ln2_high, f + rest);
+  } else {
+    // With s = f / (2 + f): log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + z q(z)), z = s^2; 2^-58.9 of the result.
+    LaneValue s = f / (f + 2), z = s * s, half_square = square * 0.5;
+    LaneValue q = polynomial(z, {0x1.5555555555592p-1, 0x1.999999997fd7ap-2, 0x1.24924941f4e05p-2, 0x1.c71c520615dep-3,
+                                 0x1.74663fa07a01fp-3, 0x1.39a1a70c4652ap-3, 0x1.2f0634596ccffp-3});
+    LaneValue rest = half_square - mad(s, mad(z, q, half_square), e * format.ln2_low);
+    result = mad(e, format.ln2_high, f - rest);
+  }
+  result = select(x < x.number(infinity), result, x); // infinity, NaN
+  LaneValue outside = select(x == x.number(0), x.number(-infinity), x.number(not_a_number));
+  return select(x.number(0) < x, result, outside);
+}
+
+// Odd rational functions a p(a^2) / q(a^2) that end in 1 for a >= top.
+LaneValue tanh_f32(LaneValue x) {
+  // 0 <= a <= 9.02: 2^-27.4. All terms that matter are positive, so nothing cancels.
+  LaneValue a = at_most(abs(x), 9.02), y = a * a;
+  LaneValue p = polynomial(y, {1, 0x1.182a24p-3, 0x1.fb077p-9, 0x1.d5e2d4p-16, 0x1.06b8e6p-25, -0x1.ad5e36p-37});
+  LaneValue q = polynomial(y, {1, 0x1.e16a66p-2, 0x1.be654ap-6, 0x1.9cfeaap-12, 0x1.5992dep-20});
+  return with_sign(at_most(a * p / q, 1), x);
+}
+
+// Up to 0.55 an odd polynomial, above 1 - 2 / (e^2a + 1), where what is wrong with the quotient counts less than in the result.
+LaneValue tanh_f64(LaneValue x) {
+  LaneValue a = at_most(abs(x), 20), y = a * a;
+  // tanh a = a + a y p(y), 0 <= a <= 0.55: 2^-59.6 of the result.
+  LaneValue p = polynomial(y, {-0x1.555555555554fp-2, 0x1.1111111110788p-3, -0x1.ba1ba1b97c378p-5, 0x1.664f485922ff9p-6,
+                               -0x1.226e2f0a424eap-7, 0x1.d6d299ee7b706p-9, -0x1.7d8fbdc091babp-10, 0x1.3482f56da9c8ap-11,
+                               -0x1.e96839c5a82f9p-13, 0x1.5d5e2f0a6edd1p-14, -0x1.46d8fd4bf954fp-16});
+  LaneValue far = a.number(1) - a.number(2) / (exp(a * 2) + 1);
+  return with_sign(select(a < a.number(0.55), mad(a * y, p, a), far), x);
+}
+
+// Up to 1 an odd polynomial, above 1 - erfc, where the error of erfc counts less the smaller it is.
+LaneValue erf_f32(LaneValue x) {
+  LaneValue a = at_most(abs(x), 4), y = a * a;
+  // erf a = a + a p(a^2), 0 <= a <= 1: 2^-29.4 of the result.
+  LaneValue p = polynomial(
+      y, {0x1.06eba8p-3, -0x1.81273ep-2, 0x1.ce2ce6p-4, -0x1.b7f71ap-6, 0x1.53f224p-8, -0x1.a3515ep-11, 0x1.4771fep-14});
+  // erfc a = q(a)^-8, 1 <= a <= 4: 2^-29.2.
+  LaneValue q = polynomial(a, {0x1.0067aap+0, 0x1.0e74a2p-3, 0x1.c99a4ep-4, -0x1.b0978cp-8, 0x1.f55e52p-6, -0x1.c88682p-7,
+                               0x1.7405p-8, -0x1.241032p-10, 0x1.ff0c3p-14});
+  q = q * q;
+  q = q * q;
+  LaneValue far = a.number(1) - a.number(1) / (q * q);
+  return with_sign(select(a < a.number(1), mad(a, p, a), far), x);
+}
+
+// As in f32, but with log erfc as the polynomial.
+LaneValue erf_f64(LaneValue x) {
+  LaneValue a = at_most(abs(x), 6), y = a * a;
+  // erf a = a + a p(a^2), 0 <= a <= 1: 2^-56.3 of the result.
+  LaneValue p = polynomial(y, {0x1.06eba8214db69p-3, -0x1.812746b0379e6p-2, 0x1.ce2f21a042b2p-4, -0x1.b82ce3128498dp-6,
+                               0x1.565bcd0db0062p-8, -0x1.c02db3d8e5a5p-11, 0x1.f9a321a03ac89p-14, -0x1.f4d1df27a6b38p-17,
+                               0x1.b9def0b441ff2p-20, -0x1.5f1d2ec985317p-23, 0x1.f7a3ba0a1a78ap-27, -0x1.3869a94a830fp-30,
+                               0x1.0576a4742731cp-34});
+  // log erfc a, 1 <= a <= 6, weighted with erfc a: 2^-58.6.
+  LaneValue q = polynomial(a, {-0x1.8b95591dacedap-23, -0x1.20dd556cd1e84p+0, -0x1.45f43249ecaccp-1, -0x1.a4d9afa896636p-4,
+                               0x1.388eb9bd31566p-6, 0x1.27e0236e8164dp-12, -0x1.d03869cfba789p-10, 0x1.510032bf4cc4bp-11,
+                               -0x1.8130b3171c6a6p-15, -0x1.24a3cb54098b4p-14, 0x1.77a1765a49e05p-15, -0x1.138e9ac1ee25cp-16,
+                               0x1.20bdeea537cffp-18, -0x1.c5d9d1a711638p-21, 0x1.0c2171fe3039dp-23, -0x1.d0bae13e7620fp-27,
+                               0x1.17a297937292ep-30, -0x1.a2143523f6987p-35, 0x1.248d3bd907e09p-40});
+  return with_sign(select(a < a.number(1), mad(a, p, a), a.number(1) - exp(q)), x);
+}
+
+} // namespace
+
+Value *emit_exp(const Lanes &lanes, Value *x) { return exp({lanes, x}).value; }
+Value *emit_log(const Lanes &lanes, Value *x) { return log({lanes, x}).value; }
+
+Value *emit_tanh(const Lanes &lanes, Value *x) {
+  const LaneValue a(lanes, x);
+  return (a.is_f32() ? tanh_f32(a) : tanh_f64(a)).value;
+}
+
+Value *emit_erf(const Lanes &lanes, Value *x) {
+  const LaneValue a(lanes, x);
+  return (a.is_f32() ? erf_f32(a) : erf_f64(a)).value;
+}
+
+} // namespace nnc
