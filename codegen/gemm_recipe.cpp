@@ -25,11 +25,11 @@ double tile_cost(const Tile &tile) {
   return cycles * (tile.larger == tile.row_tiles ? 1 : 1.02); // two sizes of tile are two copies of the code
 }
 
-Tile choose_tile(int64_t m, int64_t vectors, int64_t registers) {
+Tile choose_tile(int64_t m, int64_t vectors, int64_t registers, int64_t most_rows) {
   Tile best;
   double best_cost = INFINITY;
   for (int64_t nv = 1; nv <= std::min<int64_t>(vectors, 4); ++nv)
-    for (int64_t mr = 1; mr <= std::min((registers - 1 - nv) / nv, m); ++mr) {
+    for (int64_t mr = 1; mr <= std::min({(registers - 1 - nv) / nv, m, most_rows}); ++mr) {
       Tile tile;
       tile.vectors = nv;
       tile.panels = (vectors + nv - 1) / nv;
@@ -51,7 +51,9 @@ public:
         a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m[0]), n_axis_(kernel_.dot_axes.n[0]),
         k_axis_(kernel_.dot_axes.k[0]), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
         k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()) {
-    tile_ = choose_tile(m_, (n_ + width_ - 1) / width_, lanes_.target().vector_registers);
+    // Rows of A a multiple of 1 kB apart fall into few sets of the first cache: a tile must not ask for more lines than it has.
+    int64_t row_bytes = kernel_.nodes[a_].access.strides[m_axis_] * dtype_size(dot_.dtype);
+    tile_ = choose_tile(m_, (n_ + width_ - 1) / width_, lanes_.target().vector_registers, row_bytes % 1024 == 0 ? 9 : m_);
     panel_columns_ = tile_.vectors * width_;
     ragged_ = n_ % panel_columns_ != 0;
     const Access &b = kernel_.nodes[b_node_].access;

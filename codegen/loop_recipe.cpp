@@ -43,7 +43,7 @@ private:
 
   std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
     if (axis == kernel_.grain_axis && kernel_.grains > 1)
-      return frame_.grain_range(axis == kernel_.vector_axis ? 64 : 1);
+      return frame_.grain_range(axis == kernel_.vector_axis ? vector_axis_unit : 1);
     return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
   }
 
@@ -80,7 +80,7 @@ private:
     if (homes_)
       return 1;
     int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + width_ - 1) / width_;
-    return last_inner_ < 0 ? 1 : std::min<int64_t>(vectors, kernel_.dot >= 0 ? 8 : 4);
+    return last_inner_ < 0 ? 1 : std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
   }
 
   // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.

@@ -82,6 +82,10 @@ struct DotAxes {
   std::vector<int> batch, m, n, k;
 };
 
+// Where the vector axis of a loop is cut into grains: at multiples of this, so that whole vectors stay together and a matrix
+// is read in long runs.
+inline constexpr int64_t vector_axis_unit = 256;
+
 struct Kernel {
   Recipe recipe = Recipe::loop;
   std::vector<Axis> axes;

@@ -242,7 +242,7 @@ void cut_grains(Kernel &kernel) {
     return;
   // The unit is what must stay together: a few vectors along the vector axis, a tile of rows of a dot.
   auto units = [&](int axis) {
-    int64_t unit = axis == kernel.vector_axis ? 64 : kernel.recipe == Recipe::gemm && axis == kernel.dot_axes.m[0] ? 16 : 1;
+    int64_t unit = axis == kernel.vector_axis ? vector_axis_unit : kernel.recipe == Recipe::gemm && axis == kernel.dot_axes.m[0] ? 16 : 1;
     return kernel.axes[axis].size / unit;
   };
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
