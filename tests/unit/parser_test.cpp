@@ -1,6 +1,7 @@
 // Trees, errors with their places, recovery, and input that is out to break the parser.
 #include "frontend/parser.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -276,6 +277,19 @@ TEST(Parser, ProgramsAndLibraryParse) {
       ++files;
     }
   EXPECT_GT(files, 20);
+}
+
+TEST(Parser, LanguagePageParses) {
+  std::ifstream in(NNC_SOURCE_DIR "/docs/language.md");
+  std::string page(std::istreambuf_iterator<char>(in), {});
+  int programs = 0;
+  for (size_t begin = 0; (begin = page.find("```nn\n", begin)) != std::string::npos; ++programs) {
+    begin += 6;
+    size_t end = page.find("```", begin);
+    EXPECT_EQ(errors(page.substr(begin, end - begin)), "") << page.substr(begin, 80);
+    begin = end + 3;
+  }
+  EXPECT_GT(programs, 3);
 }
 
 // ---- errors
