@@ -1,0 +1,328 @@
+// The table of builtins: one line each, with what it does to its arguments.
+#include "frontend/builtins.h"
+
+#include "frontend/lowering.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+
+Emit &emit(const BuiltinCall &c) { return c.lowering.emit; }
+
+// ---- elementwise: a number gives a number, a tensor an op
+
+template <Op op, double (*function)(double)> Datum math(const BuiltinCall &c) {
+  if (const auto *number = c[0].datum.as<double>()) {
+    const double result = function(*number);
+    if (std::isnan(result) && !std::isnan(*number))
+      emit(c).trace.fail(c.at, fmt::format("`{}` of {} is no real number", c.builtin.name, number_text(*number)));
+    return result;
+  }
+  const TensorRef x = emit(c).tensor(c[0]);
+  const bool whole_stays = op == Op::floor || op == Op::round || (op == Op::abs && x.type.dtype == DType::u8);
+  if (whole_stays && is_integer(x.type.dtype))
+    return x;
+  if (is_bool(x.type.dtype) || (is_integer(x.type.dtype) && op != Op::abs))
+    emit(c).trace.fail(c.at, fmt::format("`{}` of {}; write f32(…)", c.builtin.name, type_text(x.type)));
+  return emit(c).ref(emit(c).at(c.at).op(op, {x.value}));
+}
+
+double round_to_even(double x) { return std::nearbyint(x); }
+
+template <Op op> Datum extreme(const BuiltinCall &c) {
+  const auto *a = c[0].datum.as<double>(), *b = c[1].datum.as<double>();
+  if (a && b)
+    return op == Op::maximum ? std::max(*a, *b) : std::min(*a, *b);
+  return emit(c).elementwise(op, {c[0], c[1]}, c.at);
+}
+
+Datum where(const BuiltinCall &c) { return emit(c).where(c[0], c[1], c[2], c.at); }
+
+Datum stop_gradient(const BuiltinCall &c) {
+  if (is_compile_time(c[0].datum) && !c[0].datum.is<List>())
+    return c[0].datum;
+  return emit(c).ref(emit(c).at(c.at).op(Op::stop_gradient, {emit(c).tensor(c[0]).value}));
+}
+
+Datum as_float(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  return is_float(x.type.dtype) ? x : emit(c).cast({x, c.at}, DType::f32, c.at);
+}
+
+// ---- reductions
+
+Shape all_axes(const TensorRef &x) {
+  Shape axes;
+  for (int64_t i = 0; i < x.type.rank(); ++i)
+    axes.push_back(i);
+  return axes;
+}
+
+bool flag(const BuiltinCall &c, size_t i) {
+  if (!c.has(i))
+    return false;
+  if (const auto *value = c[i].datum.as<bool>())
+    return *value;
+  emit(c).trace.fail(c[i].span, fmt::format("a compile-time bool must stand here, not {}", kind_text(c[i].datum)));
+}
+
+template <Op op> Datum reduction(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  const Shape axes = c.has(1) ? emit(c).axes_of(x, c[1]) : all_axes(x);
+  return emit(c).reduce(op, {x, c[0].span}, axes, flag(c, 2), c.at);
+}
+
+// Of the smallest: of the largest of the complement, which unlike -x has no overflow.
+template <bool smallest> Datum arg_extreme(const BuiltinCall &c) {
+  TensorRef x = emit(c).tensor(c[0]);
+  const Shape axes = emit(c).axes_of(x, c[1]);
+  if (axes.size() != 1)
+    emit(c).trace.fail(c[1].span, fmt::format("`{}` takes one axis", c.builtin.name));
+  Builder &b = emit(c).at(c.at);
+  if (smallest && is_float(x.type.dtype))
+    x = emit(c).ref(b.neg(x.value));
+  else if (smallest && is_integer(x.type.dtype))
+    x = emit(c).ref(b.sub(b.constant_int(x.type, -1), x.value));
+  return emit(c).reduce(Op::argmax, {x, c[0].span}, axes, flag(c, 2), c.at);
+}
+
+// ---- shapes
+
+// Shapes are known without computing the tensor, also where it has no value, as in an initialiser.
+Type type_of(const BuiltinCall &c, size_t i) {
+  if (const auto *tensor = c[i].datum.as<TensorRef>())
+    return tensor->type;
+  if (c[i].datum.is<double>() || c[i].datum.is<bool>())
+    return {DType::f32, {}};
+  return emit(c).tensor(c[i]).type;
+}
+
+Datum shape(const BuiltinCall &c) { return make_list(type_of(c, 0).shape); }
+Datum rank(const BuiltinCall &c) { return static_cast<double>(type_of(c, 0).rank()); }
+
+Datum size(const BuiltinCall &c) {
+  const Type type = type_of(c, 0);
+  if (!c.has(1))
+    return static_cast<double>(type.elements());
+  double count = 1;
+  for (int64_t axis : emit(c).axes_of(TensorRef{{}, type}, c[1]))
+    count *= static_cast<double>(type.shape[axis]);
+  return count;
+}
+
+Datum len(const BuiltinCall &c) {
+  const auto *list = c[0].datum.list();
+  if (!list)
+    emit(c).trace.fail(c.at,
+                       fmt::format("`len` counts the items of a list, not of {}; `shape` gives sizes", kind_text(c[0].datum)));
+  return static_cast<double>(list->size());
+}
+
+Shape sizes(const BuiltinCall &c, size_t i) {
+  Shape shape = emit(c).whole_numbers(c[i], "size");
+  for (int64_t size : shape)
+    if (size < 1)
+      emit(c).trace.fail(c[i].span, fmt::format("a size must be at least 1, not {}", size));
+  return shape;
+}
+
+Datum reshape(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  Shape shape = emit(c).whole_numbers(c[1], "size");
+  const std::string asked = shape_text(shape);
+  int64_t known = 1;
+  int64_t *open = nullptr; // the size given as -1
+  for (int64_t &size : shape) {
+    if (size == -1 && !open)
+      open = &size;
+    else if (size < 1)
+      emit(c).trace.fail(c[1].span, fmt::format("{}: sizes must be at least 1, and one may be -1", asked));
+    else if (__builtin_mul_overflow(known, size, &known))
+      emit(c).trace.fail(c[1].span, fmt::format("{} is too large", asked));
+  }
+  if (open)
+    *open = x.type.elements() / known;
+  if (x.type.elements() != (open ? known * *open : known))
+    emit(c)
+        .trace
+        .error(c.at, fmt::format("{} has {} elements and cannot be reshaped to {}", type_text(x.type), x.type.elements(), asked))
+        .operand(c[0].span)
+        .operand(c[1].span),
+        throw Poisoned{};
+  return emit(c).ref(emit(c).at(c.at).reshape(x.value, std::move(shape)));
+}
+
+Datum transpose(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  Shape axes = all_axes(x);
+  std::reverse(axes.begin(), axes.end());
+  if (c.has(1)) {
+    axes = emit(c).whole_numbers(c[1], "an axis");
+    emit(c).axes_of(x, c[1]); // in range, and none twice
+    if (static_cast<int>(axes.size()) != x.type.rank())
+      emit(c).trace.fail(c[1].span, fmt::format("{} axes for {}", axes.size(), type_text(x.type)));
+    for (int64_t &axis : axes)
+      axis += axis < 0 ? x.type.rank() : 0;
+  }
+  return emit(c).ref(emit(c).at(c.at).transpose(x.value, std::move(axes)));
+}
+
+Datum broadcast_to(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  const Shape shape = sizes(c, 1);
+  if (broadcast_shapes(x.type.shape, shape) != shape)
+    emit(c).trace.fail(c.at, fmt::format("{} does not broadcast to {}", type_text(x.type), shape_text(shape)));
+  return emit(c).broadcast(x, shape, c.at);
+}
+
+Datum concat(const BuiltinCall &c) {
+  const auto *list = c[0].datum.list();
+  if (!list || list->empty())
+    emit(c).trace.fail(c[0].span, "`concat` takes a list of tensors");
+  std::vector<Operand> parts;
+  for (const Datum &item : *list)
+    parts.push_back({item, c[0].span});
+  const std::vector<TensorRef> tensors = emit(c).unify(parts, c.at);
+  const Shape axes = c.has(1) ? emit(c).axes_of(tensors[0], c[1]) : Shape{0};
+  if (axes.size() != 1 || axes[0] >= tensors[0].type.rank())
+    emit(c).trace.fail(c.at, fmt::format("`concat` joins along one axis; the first tensor is {}", type_text(tensors[0].type)));
+  std::vector<Value> values;
+  for (const TensorRef &tensor : tensors) {
+    Shape beside = tensor.type.shape, first = tensors[0].type.shape;
+    if (beside.size() == first.size())
+      beside[axes[0]] = first[axes[0]];
+    if (beside != first)
+      emit(c).trace.fail(
+          c.at, fmt::format("sizes beside axis {} differ: {} and {}", axes[0], shape_text(first), shape_text(tensor.type.shape)));
+    values.push_back(tensor.value);
+  }
+  return emit(c).ref(emit(c).at(c.at).concat(std::move(values), axes[0]));
+}
+
+Datum slice(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]);
+  const Shape axes = emit(c).axes_of(x, c[1]);
+  const int64_t start = emit(c).whole_number(c[2], "the start"), count = emit(c).whole_number(c[3], "the count");
+  const int64_t step = c.has(4) ? emit(c).whole_number(c[4], "the step") : 1;
+  if (axes.size() != 1)
+    emit(c).trace.fail(c[1].span, "`slice` takes one axis");
+  const int64_t size = x.type.shape[axes[0]];
+  const __int128 last = start + static_cast<__int128>(count - 1) * step;
+  if (count < 1 || start < 0 || start >= size || last < 0 || last >= size || step == 0)
+    emit(c).trace.fail(
+        c.at, fmt::format("{} elements from {} by {} leave axis {} of {}", count, start, step, axes[0], type_text(x.type)));
+  std::vector<AxisRange> ranges;
+  for (int64_t whole : x.type.shape)
+    ranges.push_back({0, whole, 1, true});
+  ranges[axes[0]] = {start, count, step, true};
+  return emit(c).sliced(x, ranges, c.at);
+}
+
+Datum arange(const BuiltinCall &c) {
+  const int64_t count = emit(c).whole_number(c[0], "the count");
+  if (count < 1 || count > INT32_MAX)
+    emit(c).trace.fail(c.at, fmt::format("`arange` of {}: must be in 1..2^31", count));
+  return emit(c).ref(emit(c).at(c.at).iota(DType::i32, {count}, 0));
+}
+
+Datum random_bits(const BuiltinCall &c) { return c.lowering.random_bits(sizes(c, 0), c.at); }
+
+// ---- lists, parameters, derivatives
+
+Datum zip(const BuiltinCall &c) {
+  std::vector<Datum> rows;
+  for (size_t k = 0; k < c.rest.size(); ++k) {
+    const auto *list = c.rest[k].datum.list();
+    if (!list)
+      emit(c).trace.fail(c.rest[k].span, fmt::format("`zip` takes lists, not {}", kind_text(c.rest[k].datum)));
+    if (list->size() != c.rest[0].datum.list()->size())
+      emit(c).trace.fail(c.at, fmt::format("`zip` of lists of {} and {}", c.rest[0].datum.list()->size(), list->size()));
+  }
+  for (size_t i = 0; !c.rest.empty() && i < c.rest[0].datum.list()->size(); ++i) {
+    std::vector<Datum> row;
+    for (const Operand &operand : c.rest)
+      row.push_back((*operand.datum.list())[i]);
+    rows.push_back(make_list(std::move(row)));
+  }
+  return make_list(std::move(rows));
+}
+
+Datum params(const BuiltinCall &c) { return c.lowering.list_states(c.rest, true, c.at); }
+Datum states(const BuiltinCall &c) { return c.lowering.list_states(c.rest, false, c.at); }
+
+Datum grad(const BuiltinCall &c) {
+  if (const auto *function = c[0].datum.as<FunctionRef>()) {
+    if (c.has(1))
+      emit(c).trace.fail(c.at, "the derivative of a function takes no x here: grad(f) is a function, call it");
+    FunctionRef derivative = *function;
+    ++derivative.grads;
+    return derivative;
+  }
+  if (!c.has(1))
+    emit(c).trace.fail(c.at, "`grad` of a value needs what to derive by: grad(y, x)");
+  if (!c.lowering.frame().elementwise.empty())
+    emit(c).trace.fail(c.at, fmt::format("`{}` is elementwise: in it only grad(f) can be used", c.lowering.frame().elementwise));
+  return c.lowering.gradient(c[0], c[1], c.at);
+}
+
+constexpr Builtin table[] = {
+    {"abs", "x", true, math<Op::abs, std::abs>},
+    {"floor", "x", true, math<Op::floor, std::floor>},
+    {"round", "x", true, math<Op::round, round_to_even>},
+    {"exp", "x", true, math<Op::exp, std::exp>},
+    {"log", "x", true, math<Op::log, std::log>},
+    {"sin", "x", true, math<Op::sin, std::sin>},
+    {"cos", "x", true, math<Op::cos, std::cos>},
+    {"tanh", "x", true, math<Op::tanh, std::tanh>},
+    {"erf", "x", true, math<Op::erf, std::erf>},
+    {"sqrt", "x", true, math<Op::sqrt, std::sqrt>},
+    {"maximum", "x, y", true, extreme<Op::maximum>},
+    {"minimum", "x, y", true, extreme<Op::minimum>},
+    {"where", "condition, x, y", true, where},
+    {"stop_gradient", "x", true, stop_gradient},
+    {"as_float", "x", true, as_float},
+    {"grad", "y, x?", true, grad},
+    {"sum", "x, axis?, keepdims?", false, reduction<Op::sum>},
+    {"prod", "x, axis?, keepdims?", false, reduction<Op::prod>},
+    {"max", "x, axis?, keepdims?", false, reduction<Op::max>},
+    {"min", "x, axis?, keepdims?", false, reduction<Op::min>},
+    {"var", "x, axis?, keepdims?", false, reduction<Op::variance>},
+    {"argmax", "x, axis, keepdims?", false, arg_extreme<false>},
+    {"argmin", "x, axis, keepdims?", false, arg_extreme<true>},
+    {"shape", "x", false, shape},
+    {"rank", "x", false, rank},
+    {"size", "x, axis?", false, size},
+    {"len", "list", true, len},
+    {"reshape", "x, shape", false, reshape},
+    {"transpose", "x, axes?", false, transpose},
+    {"broadcast_to", "x, shape", false, broadcast_to},
+    {"concat", "tensors, axis?", false, concat},
+    {"slice", "x, axis, start, count, step?", false, slice},
+    {"arange", "count", false, arange},
+    {"random_bits", "shape", false, random_bits},
+    {"zip", "...", true, zip},
+    {"params", "...", false, params},
+    {"states", "...", false, states},
+};
+
+constexpr std::string_view planned[] = {"einsum",    "conv2d",    "max_pool", "avg_pool",    "dropout",
+                                        "bernoulli", "cumsum",    "cumprod",  "segment_sum", "top_k",
+                                        "argsort",   "embedding", "gather",   "pad",         "sinusoidal"};
+
+} // namespace
+
+std::span<const Builtin> builtins() { return table; }
+
+const Builtin *find_builtin(std::string_view name) {
+  auto found = std::find_if(std::begin(table), std::end(table), [&](const Builtin &b) { return b.name == name; });
+  return found == std::end(table) ? nullptr : found;
+}
+
+bool is_planned(std::string_view name) { return std::find(std::begin(planned), std::end(planned), name) != std::end(planned); }
+
+} // namespace nnc

@@ -1,0 +1,242 @@
+// Data as tensors: what number, bool and list become, which dtype several operands meet in, and broadcasting.
+// Numbers are weak: they take the dtype of the tensor they meet, f32 if there is none. Tensors are converted only within a
+// kind (integers, floats), to the wider; between kinds the program must say how.
+#include "frontend/emit.h"
+#include "ir/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <limits>
+
+namespace nnc {
+
+namespace {
+
+int kind(DType dtype) { return is_float(dtype) ? 2 : is_integer(dtype) ? 1 : 0; }
+
+std::string operand_kind(const Operand &operand, std::string_view otherwise) {
+  const std::string text = operand_text(operand.span);
+  return fmt::format("{} is {}", text.empty() ? otherwise : text, kind_text(operand.datum));
+}
+
+// The numbers of nested lists in row-major order; the shape is taken from the first item of each level.
+struct Flattened {
+  Shape shape;
+  std::vector<double> numbers;
+  bool all_bools = true, any_bool = false;
+};
+
+bool flatten(const Datum &datum, size_t level, Flattened &out) {
+  if (const auto *list = datum.list()) {
+    if (level == out.shape.size() && out.numbers.empty())
+      out.shape.push_back(static_cast<int64_t>(list->size()));
+    if (level >= out.shape.size() || static_cast<size_t>(out.shape[level]) != list->size())
+      return false;
+    return std::all_of(list->begin(), list->end(), [&](const Datum &item) { return flatten(item, level + 1, out); });
+  }
+  const auto *number = datum.as<double>();
+  const auto *boolean = datum.as<bool>();
+  if (level != out.shape.size() || (!number && !boolean))
+    return false;
+  (boolean ? out.any_bool : out.all_bools) = boolean != nullptr;
+  out.numbers.push_back(number ? *number : *boolean);
+  return true;
+}
+
+} // namespace
+
+bool is_compile_time(const Datum &datum) { return !datum.is<TensorRef>() && !datum.is<Poison>(); }
+
+bool holds(DType dtype, double number) {
+  switch (dtype) {
+  case DType::f32:
+    return !std::isfinite(number) || std::abs(number) <= std::numeric_limits<float>::max();
+  case DType::f64:
+    return true;
+  case DType::u8:
+    return whole(number) && number >= 0 && number <= 255;
+  case DType::i32:
+    return whole(number) && std::abs(number + 0.5) < 2147483648.0;
+  case DType::i64:
+    return whole(number).has_value();
+  case DType::boolean:
+    return false;
+  }
+  return false;
+}
+
+Builder &Emit::at(const Span &at) {
+  if (!draft)
+    trace.fail(at, "this is computed at run time, and here only compile-time values can stand");
+  draft->b.loc = trace.loc(at);
+  return draft->b;
+}
+
+Value Emit::value(const TensorRef &tensor, const Span &at) {
+  if (tensor.home == draft && draft)
+    return tensor.value;
+  if (draft && foreign)
+    if (std::optional<Value> here = foreign(tensor))
+      return *here;
+  trace.fail(at, "an initialiser cannot use a value computed in an entry");
+}
+
+TensorRef Emit::tensor(const Operand &operand, std::optional<DType> dtype) {
+  if (const auto *tensor = operand.datum.as<TensorRef>()) {
+    TensorRef here = *tensor;
+    here.value = value(*tensor, operand.span);
+    here.home = draft;
+    return here;
+  }
+  if (operand.datum.is<Poison>())
+    throw Poisoned{};
+  Flattened flat;
+  if (!flatten(operand.datum, 0, flat) || (flat.any_bool && !flat.all_bools)) {
+    const bool list = operand.datum.is<List>();
+    trace.fail(operand.span, list ? "this list is no tensor: it must hold numbers only, in rows of equal length"
+                                  : fmt::format("a tensor or a number must stand here, not {}", kind_text(operand.datum)));
+  }
+  if (flat.numbers.empty())
+    trace.fail(operand.span, "an empty list is no tensor");
+  const bool bools = flat.all_bools;
+  const DType type = dtype.value_or(bools ? DType::boolean : DType::f32);
+  if (bools != is_bool(type))
+    trace.fail(operand.span,
+               fmt::format("{} meets {}", operand_kind(operand, "this"), is_bool(type) ? "a bool tensor" : "numbers"));
+  for (double number : flat.numbers)
+    if (!bools && !holds(type, number))
+      trace.fail(operand.span, fmt::format("{} does not fit into {}", number_text(number), dtype_name(type)));
+  Builder &b = at(operand.span);
+  const bool equal = std::adjacent_find(flat.numbers.begin(), flat.numbers.end(), std::not_equal_to<>()) == flat.numbers.end();
+  if (equal)
+    return ref(b.constant(Type{type, flat.shape}, flat.numbers[0]));
+  Tensor data(Type{type, flat.shape});
+  for (size_t i = 0; i < flat.numbers.size(); ++i)
+    data.set(static_cast<int64_t>(i), flat.numbers[i]);
+  return ref(b.constant(std::move(data)));
+}
+
+TensorRef Emit::cast(const Operand &operand, DType dtype, const Span &at) {
+  if (is_compile_time(operand.datum)) {
+    if (const auto *number = operand.datum.as<double>(); number && !is_bool(dtype))
+      return ref(this->at(at).constant(Type{dtype, {}}, *number)); // truncates and saturates
+    if (!operand.datum.is<bool>() && !is_bool(dtype) && !operand.datum.is<std::string>())
+      if (Flattened flat; flatten(operand.datum, 0, flat) && !flat.any_bool)
+        return ref(this->at(at).cast(value(tensor(operand, DType::f64), at), dtype));
+  }
+  const TensorRef from = tensor(operand);
+  if (std::optional<double> splat = draft->splat(from.value))
+    return ref(this->at(at).constant(Type{dtype, from.type.shape}, *splat));
+  return ref(this->at(at).cast(from.value, dtype));
+}
+
+std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const Span &at) {
+  const Operand *widest = nullptr; // among the tensors
+  for (const Operand &operand : operands) {
+    const auto *tensor = operand.datum.as<TensorRef>();
+    if (!tensor)
+      continue;
+    if (!widest) {
+      widest = &operand;
+      continue;
+    }
+    const DType dtype = tensor->type.dtype, so_far = widest->datum.as<TensorRef>()->type.dtype;
+    if (kind(dtype) != kind(so_far)) {
+      const Operand &weaker = kind(dtype) < kind(so_far) ? operand : *widest;
+      const DType stronger = kind(dtype) < kind(so_far) ? so_far : dtype;
+      const std::string text = operand_text(weaker.span);
+      Diagnostic &error = trace.error(at, fmt::format("{}, {}; write {}({})", operand_kind(*widest, "one operand"),
+                                                      operand_kind(operand, "the other"), dtype_name(stronger),
+                                                      text.empty() ? "…" : text.substr(1, text.size() - 2)));
+      error.operand(widest->span).operand(operand.span);
+      throw Poisoned{};
+    }
+    if (dtype_size(dtype) > dtype_size(so_far))
+      widest = &operand;
+  }
+  std::optional<DType> dtype;
+  if (widest)
+    dtype = widest->datum.as<TensorRef>()->type.dtype;
+  std::vector<TensorRef> tensors;
+  for (const Operand &operand : operands) {
+    TensorRef one = tensor(operand, dtype);
+    if (dtype && one.type.dtype != *dtype)
+      one = ref(this->at(at).cast(one.value, *dtype));
+    tensors.push_back(one);
+  }
+  return tensors;
+}
+
+TensorRef Emit::broadcast(const TensorRef &tensor, const Shape &shape, const Span &at) {
+  if (tensor.type.shape == shape)
+    return tensor;
+  Builder &b = this->at(at);
+  if (draft->splat(tensor.value)) {
+    Tensor data = *draft->node(tensor.value).data;
+    data.type = checked_type(data.type.dtype, shape);
+    return ref(b.constant(std::move(data)));
+  }
+  return ref(b.broadcast_to(tensor.value, shape));
+}
+
+Shape Emit::joint_shape(const std::vector<TensorRef> &tensors, const std::vector<Span> &spans, const Span &at) {
+  Shape joint;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    std::optional<Shape> next = broadcast_shapes(joint, tensors[i].type.shape);
+    if (next) {
+      joint = std::move(*next);
+      continue;
+    }
+    // Name the earlier tensor whose size disagrees, and the axis.
+    for (size_t j = 0; j < i; ++j) {
+      const Shape &a = tensors[j].type.shape, &b = tensors[i].type.shape;
+      for (size_t back = 1; back <= std::min(a.size(), b.size()); ++back) {
+        const size_t ia = a.size() - back, ib = b.size() - back;
+        if (a[ia] == b[ib] || a[ia] == 1 || b[ib] == 1)
+          continue;
+        const auto label = [&](size_t k, std::string_view otherwise) {
+          const std::string text = operand_text(spans[k]);
+          return fmt::format("{} is {}", text.empty() ? otherwise : text, shape_text(tensors[k].type.shape));
+        };
+        Diagnostic &error = trace.error(at, fmt::format("sizes differ: {}, {}", label(j, "one side"), label(i, "the other")));
+        error.operand(spans[j]).operand(spans[i]);
+        note_size(error, tensors[j], static_cast<int64_t>(ia));
+        note_size(error, tensors[i], static_cast<int64_t>(ib));
+        throw Poisoned{};
+      }
+    }
+  }
+  return joint;
+}
+
+int64_t Emit::whole_number(const Operand &operand, std::string_view what) {
+  const auto *number = operand.datum.as<double>();
+  if (operand.datum.is<Poison>())
+    throw Poisoned{};
+  if (!number) {
+    if (operand.datum.is<TensorRef>())
+      trace.fail(operand.span, fmt::format("{} must be known at compile time; this is {}, computed at run time", what,
+                                           kind_text(operand.datum)));
+    trace.fail(operand.span, fmt::format("{} must be a whole number, not {}", what, kind_text(operand.datum)));
+  }
+  if (std::optional<int64_t> result = whole(*number))
+    return *result;
+  const std::string text = operand_text(operand.span);
+  const std::string quotient = text.empty() || text.find_first_not_of("`0123456789._") == text.npos
+                                   ? fmt::format("{:.6g}", *number)
+                                   : fmt::format("{} = {:.6g}", text.substr(1, text.size() - 2), *number);
+  trace.fail(operand.span, fmt::format("{} {} is not whole", what, quotient));
+}
+
+Shape Emit::whole_numbers(const Operand &operand, std::string_view what) {
+  const auto *list = operand.datum.list();
+  if (!list)
+    return {whole_number(operand, what)};
+  Shape numbers;
+  for (const Datum &item : *list)
+    numbers.push_back(whole_number({item, operand.span}, what));
+  return numbers;
+}
+
+} // namespace nnc

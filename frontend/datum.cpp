@@ -1,0 +1,92 @@
+// Making, printing and comparing data.
+#include "frontend/datum.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+constexpr double largest_whole = 9007199254740992.0; // 2^53: above, not every integer is a double
+constexpr size_t longest_operand = 32;               // characters of source quoted in a message
+
+template <typename... F> struct Overloaded : F... {
+  using F::operator()...;
+};
+template <typename... F> Overloaded(F...) -> Overloaded<F...>;
+} // namespace
+
+Datum make_list(std::vector<Datum> items) { return List(std::make_shared<const std::vector<Datum>>(std::move(items))); }
+
+Datum make_list(const Shape &sizes) {
+  std::vector<Datum> items;
+  for (int64_t size : sizes)
+    items.emplace_back(static_cast<double>(size));
+  return make_list(std::move(items));
+}
+
+std::string number_text(double value) { return fmt::format("{}", value); }
+
+std::string datum_text(const Datum &datum) {
+  return std::visit(Overloaded{
+                        [](const Poison &) { return std::string("?"); },
+                        [](double value) { return number_text(value); },
+                        [](bool value) { return std::string(value ? "true" : "false"); },
+                        [](const std::string &value) { return value; },
+                        [](DType value) { return std::string(dtype_name(value)); },
+                        [](const TensorRef &tensor) { return type_text(tensor.type); },
+                        [](const FunctionRef &) { return std::string("a function"); },
+                        [](const List &list) {
+                          std::string text = "[";
+                          for (const Datum &item : *list)
+                            text += (text.size() > 1 ? ", " : "") + datum_text(item);
+                          return text + "]";
+                        },
+                    },
+                    datum.value);
+}
+
+std::string kind_text(const Datum &datum) {
+  if (datum.is<double>())
+    return "the number " + datum_text(datum);
+  if (datum.is<bool>())
+    return "the compile-time bool " + datum_text(datum);
+  if (datum.is<std::string>())
+    return "a string";
+  if (datum.is<DType>())
+    return "the dtype " + datum_text(datum);
+  if (const auto *list = datum.list())
+    return fmt::format("a list of {}", list->size());
+  return datum_text(datum);
+}
+
+std::string operand_text(const Span &span) {
+  const std::string_view text = span ? span.text() : "";
+  if (text.empty() || text.size() > longest_operand || text.find_first_of("\n`") != text.npos)
+    return "";
+  return fmt::format("`{}`", text);
+}
+
+std::optional<int64_t> whole(double value) {
+  if (std::floor(value) != value || std::abs(value) > largest_whole)
+    return std::nullopt;
+  return static_cast<int64_t>(value);
+}
+
+bool same_constant(const Datum &a, const Datum &b) {
+  if (a.value.index() != b.value.index())
+    return false;
+  return std::visit(Overloaded{
+                        [](const Poison &) { return false; },
+                        [](const TensorRef &) { return false; },
+                        [&](const List &list) {
+                          const auto &other = *std::get<List>(b.value);
+                          return std::equal(list->begin(), list->end(), other.begin(), other.end(), same_constant);
+                        },
+                        [&](const auto &value) { return value == std::get<std::decay_t<decltype(value)>>(b.value); },
+                    },
+                    a.value);
+}
+
+} // namespace nnc

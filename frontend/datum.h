@@ -1,0 +1,65 @@
+// Datum: what an expression of the language evaluates to. All but tensors are compile-time: they leave no trace in the IR.
+#pragma once
+
+#include "frontend/ast.h"
+#include "ir/function.h"
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace nnc {
+
+struct Builtin;
+class Draft;
+
+// A tensor at run time: a value of the function that `home` drafts.
+struct TensorRef {
+  Value value;
+  Type type;
+  const Draft *home = nullptr;
+  int state = -1; // the state (or param) it is the value of, or was when it was read
+};
+
+// A function as a value: declared in .nn or built in; differentiated `grads` times.
+struct FunctionRef {
+  const ast::Func *func = nullptr;
+  const Builtin *builtin = nullptr;
+  int grads = 0;
+
+  bool operator==(const FunctionRef &) const = default;
+};
+
+struct Poison {}; // stands for a value whose error was reported; using it fails in silence
+struct Datum;
+using List = std::shared_ptr<const std::vector<Datum>>;
+
+struct Datum {
+  std::variant<Poison, double, bool, std::string, DType, TensorRef, FunctionRef, List> value;
+
+  Datum() = default;
+  template <typename T> Datum(T v) : value(std::move(v)) {}
+
+  template <typename T> const T *as() const { return std::get_if<T>(&value); }
+  template <typename T> bool is() const { return std::holds_alternative<T>(value); }
+  const std::vector<Datum> *list() const { return is<List>() ? std::get<List>(value).get() : nullptr; }
+};
+
+Datum make_list(std::vector<Datum> items);
+Datum make_list(const Shape &sizes);
+
+// A datum and where it was written.
+struct Operand {
+  Datum datum;
+  Span span;
+};
+
+std::string number_text(double value);              // "3", "0.1"
+std::string datum_text(const Datum &datum);         // as it would be written: "3", "[1, 2]", "true"; tensors by their type
+std::string kind_text(const Datum &datum);          // for messages: "f32[3,4]", "the number 3", "a list", "a function"
+std::string operand_text(const Span &span);         // "`x + 1`", or "" where the text is long
+std::optional<int64_t> whole(double value);         // the number as an integer, if it is one (up to 2^53)
+bool same_constant(const Datum &a, const Datum &b); // equality of compile-time data; tensors are never equal
+
+} // namespace nnc

@@ -1,0 +1,141 @@
+// A function while it is being lowered: arguments as they come up, states as they change, and the tidy function at the end.
+// Values are numbered by the order they were built in; only `finish` renumbers.
+#include "frontend/draft.h"
+
+#include <algorithm>
+
+namespace nnc {
+
+Value Draft::argument(const Type &type, const Span &declared) {
+  Node node;
+  node.types = {type};
+  node.names = {""};
+  function_.nodes.push_back(std::move(node));
+  const Value value{size() - 1, 0};
+  declared_[value] = declared;
+  return value;
+}
+
+Value Draft::input(const Type &type, const std::string &name, const Span &declared) {
+  inputs_.push_back(argument(type, declared));
+  names_[inputs_.back()] = name;
+  return inputs_.back();
+}
+
+Value Draft::state(int index, const State &state, const Span &declared) {
+  auto found = current_.find(index);
+  if (found != current_.end())
+    return found->second;
+  const Value value = argument(state.type, declared);
+  arguments_[index] = current_[index] = value;
+  versions_[value] = index;
+  return value;
+}
+
+void Draft::set_state(int index, Value value, const Loc &loc) {
+  current_[index] = written_[index] = value;
+  written_at_[index] = loc;
+  versions_.try_emplace(value, index); // `a := b` leaves b's value b's
+}
+
+bool Draft::is_current(int index, Value value) const {
+  auto found = current_.find(index);
+  return found != current_.end() && found->second == value;
+}
+
+int Draft::state_of(Value value) const {
+  auto found = versions_.find(value);
+  return found == versions_.end() ? -1 : found->second;
+}
+
+void Draft::output(const std::string &name, Value value, const Loc &loc) {
+  outputs_.push_back({.kind = Result::Kind::output, .name = name, .value = value, .loc = loc});
+}
+
+void Draft::check(Value holds, const std::string &message, const Loc &loc) {
+  checks_.push_back({.kind = Result::Kind::check, .name = message, .value = holds, .loc = loc});
+}
+
+const Span *Draft::declared(Value value) const {
+  auto found = declared_.find(value);
+  return found == declared_.end() ? nullptr : &found->second;
+}
+
+std::optional<double> Draft::splat(Value value) const {
+  const Node &node = this->node(value);
+  if (node.op != Op::constant || !node.data->splat)
+    return std::nullopt;
+  return node.data->get(0);
+}
+
+Function Draft::finish(const std::string &name, const std::string &doc, const Loc &loc, const std::vector<State> &states,
+                       const std::vector<std::string> &state_names) {
+  std::vector<Result> results = outputs_;
+  for (const auto &[index, value] : written_) {
+    auto own = arguments_.find(index);
+    if (own != arguments_.end() && own->second == value)
+      continue; // assigned to itself
+    results.push_back({.kind = Result::Kind::state, .name = "", .value = value, .state = index, .loc = written_at_[index]});
+    if (own == arguments_.end())
+      arguments_[index] = argument(states[index].type, {});
+    if (!names_.count(value))
+      names_[value] = state_names[index] + ".next";
+  }
+  results.insert(results.end(), checks_.begin(), checks_.end());
+
+  std::vector<bool> live(size());
+  for (const Result &result : results)
+    live[result.value.node] = true;
+  for (int i = size(); i-- > 0;)
+    if (live[i])
+      for (Value operand : function_.nodes[i].operands)
+        live[operand.node] = true;
+
+  Function finished;
+  std::vector<int> moved(size(), -1);
+  const auto move = [&](int node) {
+    moved[node] = static_cast<int>(finished.nodes.size());
+    finished.nodes.push_back(function_.nodes[node]);
+  };
+  for (Value input : inputs_) {
+    move(input.node);
+    finished.arg_info.push_back({});
+  }
+  for (const auto &[index, value] : arguments_)
+    if (live[value.node] || written_.count(index)) {
+      move(value.node);
+      names_[value] = state_names[index];
+      finished.arg_info.push_back({.state = index});
+    }
+  finished.args = static_cast<int>(finished.nodes.size());
+  for (int i = 0; i < size(); ++i)
+    if (live[i] && moved[i] < 0) {
+      move(i);
+      for (Value &operand : finished.nodes.back().operands)
+        operand.node = moved[operand.node];
+    }
+  for (Result &result : results)
+    result.value.node = moved[result.value.node];
+
+  std::map<Value, std::string> named;
+  for (const auto &[value, text] : names_)
+    if (moved[value.node] >= 0)
+      named[{moved[value.node], value.index}] = text;
+  Builder names(finished);
+  for (const auto &[value, text] : named)
+    names.set_name(value, text);
+  for (int i = 0; i < static_cast<int>(finished.nodes.size()); ++i) // the derivative by `w` is `d.w`
+    for (int k = 0; finished.nodes[i].op == Op::grad && k + 1 < static_cast<int>(finished.nodes[i].operands.size()); ++k) {
+      const Value x = finished.nodes[i].operands[k + 1];
+      if (const std::string &of = finished.nodes[x.node].names[x.index]; finished.nodes[i].names[k].empty() && !of.empty())
+        names.set_name({i, k}, "d." + of);
+    }
+
+  finished.name = name;
+  finished.doc = doc;
+  finished.loc = loc;
+  finished.function_results = std::move(results);
+  return finished;
+}
+
+} // namespace nnc

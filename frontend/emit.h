@@ -1,0 +1,92 @@
+// Emit: the language's operations on data. Compile-time data are computed, tensors become IR: here live weakly typed
+// numbers, promotion within a kind, broadcasting and indexing, which the IR does not have.
+#pragma once
+
+#include "frontend/draft.h"
+#include "frontend/trace.h"
+
+#include <functional>
+
+namespace nnc {
+
+// One axis of an indexed tensor.
+struct AxisRange {
+  int64_t start = 0, size = 1, stride = 1;
+  bool kept = true; // an index by one number drops the axis
+};
+
+// An evaluated subscript.
+struct SubscriptValue {
+  ast::Subscript::Kind kind;
+  Span span;
+  Operand index = {};                                      // index
+  std::optional<int64_t> start = {}, stop = {}, step = {}; // slice
+};
+
+class Emit {
+public:
+  explicit Emit(Trace &trace) : trace(trace) {}
+
+  Trace &trace;
+  Draft *draft = nullptr; // the function being lowered; none while file-level values are computed
+  // The value here of a tensor of another function, or none: an initialiser may name what has a value in `init`.
+  std::function<std::optional<Value>(const TensorRef &)> foreign;
+
+  // The builder, placed at `at`; an error where nothing can be computed at run time.
+  Builder &at(const Span &at);
+  TensorRef ref(Value value) const { return {value, draft->b.type(value), draft}; }
+  Value value(const TensorRef &tensor, const Span &at);
+
+  // ---- conversions (convert.cpp)
+  // As a tensor: numbers, bools and lists become constants, of `dtype` where one is given, else f32 or bool. A tensor stays.
+  TensorRef tensor(const Operand &operand, std::optional<DType> dtype = std::nullopt);
+  TensorRef cast(const Operand &operand, DType dtype, const Span &at); // f32(x)
+  // Tensors of one dtype: the widest of the kind; an error between kinds. `what` says who asks.
+  std::vector<TensorRef> unify(const std::vector<Operand> &operands, const Span &at);
+  TensorRef broadcast(const TensorRef &tensor, const Shape &shape, const Span &at);
+  // The shape that all broadcast to; an error that names the two that do not fit.
+  Shape joint_shape(const std::vector<TensorRef> &tensors, const std::vector<Span> &spans, const Span &at);
+  // A whole number from 1 (or `least`) up; `what` for the error: "size", "axis".
+  int64_t whole_number(const Operand &operand, std::string_view what);
+  Shape whole_numbers(const Operand &operand, std::string_view what); // of one number or a list
+
+  // ---- operators (operators.cpp, matmul.cpp)
+  Datum unary(ast::UnaryOp op, const Operand &operand, const Span &at);
+  Datum binary(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
+  Datum elementwise(Op op, const std::vector<Operand> &operands, const Span &at); // all of one dtype
+  Datum where(const Operand &condition, const Operand &yes, const Operand &no, const Span &at);
+  TensorRef matmul(const Operand &left, const Operand &right, const Span &at);
+
+  // ---- indexing (indexing.cpp)
+  Datum index(const Operand &base, const std::vector<SubscriptValue> &subscripts);
+  // `base` with the part the subscripts name replaced by `part`.
+  TensorRef replaced(const Operand &base, const std::vector<SubscriptValue> &subscripts, const Operand &part, const Span &at);
+  TensorRef sliced(const TensorRef &tensor, const std::vector<AxisRange> &ranges, const Span &at);
+
+  // ---- reductions (reductions.cpp)
+  TensorRef reduce(Op op, const Operand &operand, const Shape &axes, bool keepdims, const Span &at);
+  // Axes counted from the front, in order; an error if one is not there or stands twice.
+  Shape axes_of(const TensorRef &tensor, const Operand &axis);
+
+  // ---- messages (size_origin.cpp)
+  // Where the size of an axis comes from, as a note: a declaration, or the operation that made it.
+  void note_size(Diagnostic &diagnostic, const TensorRef &tensor, int64_t axis) const;
+
+private:
+  Datum compare(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
+  std::optional<Datum> decided(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
+  Datum logical(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
+  Datum power(const Operand &base, const Operand &exponent, const Span &at);
+  std::vector<TensorRef> same_shape(const std::vector<Operand> &operands, const Span &at);
+  std::vector<AxisRange> ranges_of(const TensorRef &tensor, const std::vector<SubscriptValue> &subscripts, const Span &base);
+};
+
+// Compile-time arithmetic on numbers, bools, strings and lists; fails through `trace` where it has no meaning.
+Datum fold_binary(Trace &trace, ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
+Datum fold_unary(Trace &trace, ast::UnaryOp op, const Operand &operand, const Span &at);
+
+bool is_compile_time(const Datum &datum);
+// Can a tensor of `dtype` hold this number?
+bool holds(DType dtype, double number);
+
+} // namespace nnc

@@ -1,0 +1,75 @@
+// One entry: its inputs, its body, and what it returns under which names.
+#include "frontend/lowering.h"
+
+#include <fmt/format.h>
+
+namespace nnc {
+
+void Lowering::lower_entry(const ast::Func &entry) {
+  Draft draft;
+  Instance instance;
+  instance.entry = true;
+  Frame frame{.func = &entry, .source = entry.head.source, .instance = &instance, .training = has_update(entry.body)};
+  Swap swap(*this, frame, &draft);
+  draft.b.loc = trace.loc(entry.head);
+  poisoned_ = false;
+  for (const ast::Parameter &parameter : entry.parameters)
+    try {
+      if (!parameter.type)
+        trace.fail(parameter.span, fmt::format("an input of an entry is a tensor: `{}: f32[…]`", parameter.name.text));
+      if (parameter.default_value)
+        trace.fail(parameter.default_value->span, "an input of an entry has no default");
+      if (frame.names.count(parameter.name.text))
+        trace.fail(parameter.name.span, fmt::format("two inputs are called `{}`", parameter.name.text));
+      const Type type = type_of(*parameter.type);
+      bind(parameter.name.text, emit.ref(draft.input(type, parameter.name.text, parameter.span)), parameter.span);
+    } catch (const Poisoned &) {
+      bind(parameter.name.text, Datum(), parameter.span);
+      poisoned_ = true;
+    }
+  run_block(entry.body);
+  if (poisoned_)
+    return;
+  try {
+    make_outputs(entry);
+    functions_.push_back(draft.finish(entry.name.text, entry.doc, trace.loc(entry.head), states_, state_names()));
+  } catch (const Poisoned &) {
+  }
+}
+
+// Results in order of name: a list gives name_0, name_1, …
+void Lowering::add_output(const std::string &name, const Operand &value) {
+  if (const auto *list = value.datum.list()) {
+    for (size_t i = 0; i < list->size(); ++i)
+      add_output(fmt::format("{}_{}", name, i), {(*list)[i], value.span});
+    return;
+  }
+  for (const Result &other : emit.draft->outputs())
+    if (other.name == name)
+      trace.fail(value.span, fmt::format("two results are called `{}`; write `name = …` before one", name));
+  if (auto input = frame_->func->parameters.begin(); true)
+    for (; input != frame_->func->parameters.end(); ++input)
+      if (input->name.text == name)
+        trace.fail(value.span, fmt::format("the result `{}` has the name of an input; write `new_name = {}`", name, name));
+  const TensorRef tensor = emit.tensor(value);
+  if (!emit.draft->has_name(tensor.value))
+    emit.draft->name(tensor.value, name);
+  emit.draft->output(name, tensor.value, trace.loc(value.span));
+}
+
+void Lowering::make_outputs(const ast::Func &entry) {
+  Frame &frame = *frame_;
+  if (!entry.results.empty() && entry.results.size() != frame.results.size())
+    trace.fail(entry.head, fmt::format("`{}` declares {} results and returns {}", entry.name.text, entry.results.size(),
+                                       frame.results.size()));
+  if (!frame.has_results && !emit.draft->writes_state())
+    trace.fail(entry.head, fmt::format("the entry `{}` returns nothing and assigns nothing", entry.name.text));
+  for (size_t i = 0; i < frame.results.size(); ++i) {
+    Operand result = frame.results[i];
+    if (!entry.results.empty())
+      result = check_result(entry.results[i], result);
+    add_output(frame.result_names[i], result);
+  }
+}
+
+} // namespace nnc

@@ -1,0 +1,214 @@
+// Calls: of functions written in .nn, of builtins, of dtypes (casts), and of derivatives.
+#include "frontend/lowering.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+
+// The names in "x, axis?".
+std::vector<std::string_view> parameter_names(std::string_view parameters) {
+  std::vector<std::string_view> names;
+  while (!parameters.empty()) {
+    const size_t comma = std::min(parameters.find(','), parameters.size());
+    names.push_back(parameters.substr(0, comma));
+    parameters.remove_prefix(std::min(comma + 2, parameters.size()));
+  }
+  return names;
+}
+
+} // namespace
+
+bool is_elementwise(const ast::Func &func) {
+  bool any = false;
+  for (const ast::Parameter &parameter : func.parameters) {
+    if (parameter.type && !parameter.type->sizes.empty())
+      return false;
+    any = any || parameter.type;
+  }
+  return any && func.kind == ast::Func::Kind::fn;
+}
+
+Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
+  std::optional<FunctionRef> function;
+  std::optional<DType> dtype;
+  if (auto *ref = call.callee->as<ast::Ref>()) {
+    // In f(…) the name is looked up among functions: a tensor `mean` does not hide `mean(x)`.
+    if (auto local = frame_->names.find(ref->name); local != frame_->names.end()) {
+      if (local->second.datum.is<Poison>() && local->second.state < 0)
+        throw Poisoned{};
+      if (const auto *value = local->second.datum.as<FunctionRef>())
+        function = *value;
+      else if (const auto *value = local->second.datum.as<DType>())
+        dtype = *value;
+    }
+    if (!function && !dtype)
+      dtype = dtype_from_name(ref->name);
+    if (!function && !dtype)
+      function = lookup_function(ref->name);
+    if (!function && !dtype)
+      fail_unknown(ref->name, call.callee->span, "function");
+  } else {
+    const Datum callee = eval(*call.callee);
+    if (!callee.is<FunctionRef>())
+      trace.fail(call.callee->span, fmt::format("only functions can be called, not {}", kind_text(callee)));
+    function = *callee.as<FunctionRef>();
+  }
+
+  std::vector<Argument> arguments;
+  std::optional<bool> training;
+  for (const ast::Arg &arg : call.args) {
+    Argument argument{arg.name, operand(*arg.value)};
+    if (!arg.name || arg.name->text != "training") {
+      arguments.push_back(std::move(argument));
+      continue;
+    }
+    if (!argument.value.datum.is<bool>())
+      trace.fail(arg.span, "`training` is true or false, known at compile time");
+    training = *argument.value.datum.as<bool>();
+  }
+  if (call.as && (dtype || !function->func || function->grads))
+    trace.fail(call.as->span, "this call owns no parameters: `as` has nothing to name");
+  if (dtype) {
+    if (arguments.size() != 1 || arguments[0].name)
+      trace.fail(span, fmt::format("{}(x) takes one value", dtype_name(*dtype)));
+    return emit.cast(arguments[0].value, *dtype, span);
+  }
+  if (function->func && !function->grads)
+    return call_func(*function->func, std::move(arguments), span, call.as, training);
+  return this->call(*function, std::move(arguments), span);
+}
+
+Datum Lowering::call(const FunctionRef &function, std::vector<Argument> arguments, const Span &at) {
+  if (function.grads)
+    return call_gradient(function, std::move(arguments), at);
+  if (function.builtin)
+    return call_builtin(*function.builtin, std::move(arguments), at);
+  return call_func(*function.func, std::move(arguments), at, std::nullopt, std::nullopt);
+}
+
+Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> arguments, const Span &at) {
+  BuiltinCall call{.lowering = *this, .builtin = builtin, .arguments = {}, .rest = {}, .at = at};
+  std::vector<std::string_view> names = parameter_names(builtin.parameters);
+  const bool takes_rest = names == std::vector<std::string_view>{"..."};
+  if (takes_rest)
+    names.clear();
+  call.arguments.resize(names.size());
+  size_t position = 0;
+  for (Argument &argument : arguments) {
+    size_t i = position;
+    if (argument.name) {
+      const auto named = [&](std::string_view name) { return name.substr(0, name.find('?')) == argument.name->text; };
+      i = std::find_if(names.begin(), names.end(), named) - names.begin();
+      if (i == names.size())
+        trace.fail(argument.name->span, fmt::format("`{}` has no parameter `{}`", builtin.name, argument.name->text));
+    } else if (takes_rest) {
+      call.rest.push_back(std::move(argument.value));
+      continue;
+    } else if (position++ == names.size()) {
+      trace.fail(at, fmt::format("`{}` takes {} argument{}, not {}", builtin.name, names.size(), names.size() == 1 ? "" : "s",
+                                 arguments.size()));
+    }
+    if (call.arguments[i])
+      trace.fail(argument.value.span, fmt::format("`{}` is given twice", names[i].substr(0, names[i].find('?'))));
+    call.arguments[i] = std::move(argument.value);
+  }
+  for (size_t i = 0; i < names.size(); ++i)
+    if (!call.arguments[i]) {
+      if (names[i].back() != '?')
+        trace.fail(at, fmt::format("`{}` needs `{}`", builtin.name, names[i]));
+    } else if (!builtin.elementwise) {
+      refuse_if_elementwise(call.arguments[i]->datum, fmt::format("`{}`", builtin.name), at);
+    }
+  return builtin.call(call);
+}
+
+Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments, const Span &at,
+                          const std::optional<ast::Name> &as, std::optional<bool> training) {
+  using Kind = ast::Func::Kind;
+  const std::string &name = func.name.text;
+  if (func.kind == Kind::entry || func.kind == Kind::optimizer)
+    trace.fail(at, func.kind == Kind::entry ? fmt::format("`{}` is an entry: it is called from outside only", name)
+                                            : fmt::format("`{}` is an optimizer: write `update {}(…)`", name, name));
+  if (std::find(active_.begin(), active_.end(), &func) != active_.end())
+    trace.fail(at, fmt::format("`{}` calls itself: there is no recursion", name), func.name.span, "declared here");
+  if (func.kind == Kind::net && as)
+    trace.fail(as->span, fmt::format("`{}` is a net, whose parameters have one place: `as` has nothing to name", name));
+
+  const Nesting nesting(*this, at);
+  Frame callee{.func = &func,
+               .source = func.head.source,
+               .instance = make_instance(func, at, as),
+               .training = training.value_or(frame_->training),
+               .elementwise = frame_->elementwise};
+  const Trace::Entered entered(trace, name, at);
+  if (is_elementwise(func) && callee.elementwise.empty())
+    callee.elementwise = name;
+  active_.push_back(&func);
+  struct Leave {
+    std::vector<const ast::Func *> &active;
+    ~Leave() { active.pop_back(); }
+  } leave{active_};
+  bind_parameters(func, std::move(arguments), at, callee);
+
+  std::optional<Shape> joint; // of an elementwise function's tensors
+  if (is_elementwise(func)) {
+    std::vector<TensorRef> tensors;
+    std::vector<Span> spans;
+    for (const ast::Parameter &parameter : func.parameters)
+      if (const auto *tensor = callee.names[parameter.name.text].datum.as<TensorRef>()) {
+        tensors.push_back(*tensor);
+        spans.push_back(callee.names[parameter.name.text].at);
+      }
+    if (!tensors.empty())
+      joint = emit.joint_shape(tensors, spans, at);
+  }
+
+  Swap swap(*this, callee, emit.draft);
+  const bool was_poisoned = std::exchange(poisoned_, false);
+  run_block(func.body);
+  const bool failed = std::exchange(poisoned_, was_poisoned || poisoned_) && !callee.has_results;
+  if (failed)
+    throw Poisoned{};
+  if (!callee.has_results)
+    trace.fail(at, fmt::format("`{}` returns nothing", name), func.name.span, "declared here");
+  if (as && !callee.instance->resolved && !names_.owns(func))
+    trace.fail(as->span, fmt::format("`{}` owns no parameters: `as` has nothing to name", name));
+  return check_results(func, callee, joint, at);
+}
+
+// grad(f)(x, …) is the derivative of f(x, …) by x; element by element if f is elementwise, for then the sum over all elements
+// has the same derivatives.
+Datum Lowering::call_gradient(FunctionRef function, std::vector<Argument> arguments, const Span &at) {
+  --function.grads;
+  const bool elementwise = function.builtin ? function.builtin->elementwise : is_elementwise(*function.func);
+  if (arguments.empty() || arguments[0].name)
+    trace.fail(at, "the derivative of a function needs what to derive by as its first argument");
+  TensorRef x = emit.tensor(arguments[0].value);
+  std::vector<TensorRef> tensors = {x};
+  std::vector<Span> spans = {arguments[0].value.span};
+  for (size_t i = 1; i < arguments.size(); ++i)
+    if (const auto *tensor = arguments[i].value.datum.as<TensorRef>()) {
+      tensors.push_back(*tensor);
+      spans.push_back(arguments[i].value.span);
+    }
+  if (elementwise)
+    x = emit.broadcast(x, emit.joint_shape(tensors, spans, at), at);
+  // The other arguments may be computed from x, but this is the derivative by the first alone: so it gets a value of its own.
+  if (tensors.size() > 1 || emit.draft->splat(x.value))
+    x = emit.ref(emit.at(at).op(Op::reshape, {x.value}, {.shape = x.type.shape}));
+  arguments[0].value.datum = x;
+
+  Operand y{call(function, std::move(arguments), at), at};
+  if (const auto *tensor = y.datum.as<TensorRef>(); tensor && elementwise) {
+    Shape axes;
+    for (int64_t i = 0; i < tensor->type.rank(); ++i)
+      axes.push_back(i);
+    y.datum = emit.reduce(Op::sum, y, axes, false, at);
+  }
+  return gradient(y, {x, at}, at);
+}
+
+} // namespace nnc

@@ -1,0 +1,168 @@
+// Expressions: names, literals and operators. Calls are in lowering_calls.cpp.
+#include "frontend/lowering.h"
+
+#include <cmath>
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+constexpr int deepest = 2000;         // expressions and blocks within one another, over all calls
+constexpr double longest_range = 1e6; // items of `a..b`
+} // namespace
+
+Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(lowering) {
+  if (lowering.depth_ >= deepest)
+    lowering.trace.fail(at, "functions and expressions are nested too deeply");
+  ++lowering.depth_;
+}
+
+Datum Lowering::eval(const ast::Expr &expr) {
+  const Nesting nesting(*this, expr.span);
+  if (auto *number = expr.as<ast::Number>()) {
+    if (number->integer && !whole(static_cast<double>(*number->integer)))
+      trace.fail(expr.span, "numbers beyond 2^53 are not exact");
+    return number->value;
+  }
+  if (auto *string = expr.as<ast::String>())
+    return string->text;
+  if (auto *boolean = expr.as<ast::Bool>())
+    return boolean->value;
+  if (auto *ref = expr.as<ast::Ref>())
+    return eval_ref(*ref, expr.span);
+  if (auto *list = expr.as<ast::List>())
+    return eval_list(*list);
+  if (auto *unary = expr.as<ast::Unary>())
+    return emit.unary(unary->op, operand(*unary->operand), unary->op_span);
+  if (auto *binary = expr.as<ast::Binary>())
+    return eval_binary(*binary);
+  if (auto *call = expr.as<ast::Call>())
+    return eval_call(*call, expr.span);
+  if (auto *index = expr.as<ast::Index>()) {
+    const Operand base = operand(*index->base);
+    refuse_if_elementwise(base.datum, "indexing", expr.span);
+    return emit.index(base, subscripts(index->subscripts));
+  }
+  if (auto *transpose = expr.as<ast::Transpose>()) {
+    const Operand base = operand(*transpose->base);
+    refuse_if_elementwise(base.datum, "`.T`", expr.span);
+    return call_builtin(*find_builtin("transpose"), {{std::nullopt, base}}, expr.span);
+  }
+  trace.fail(expr.span, "`...` stands for sizes, in a list or a type");
+}
+
+// The parts of an elementwise function stand for one element, though they are whole tensors here.
+void Lowering::refuse_if_elementwise(const Datum &datum, std::string_view what, const Span &at) {
+  if (!frame_->elementwise.empty() && datum.is<TensorRef>())
+    trace.fail(at, fmt::format("`{}` is elementwise, as its parameters are scalars: no {} in it", frame_->elementwise, what));
+}
+
+Datum Lowering::read(const Binding &binding) {
+  if (binding.state >= 0)
+    return current(binding.state);
+  if (binding.datum.is<Poison>())
+    throw Poisoned{};
+  return binding.datum;
+}
+
+std::optional<Datum> Lowering::lookup_value(const std::string &name) {
+  if (auto found = frame_->names.find(name); found != frame_->names.end())
+    return read(found->second);
+  if (const ast::Decl *decl = names_.decl(name, frame_->source))
+    return current(file_state(*decl));
+  if (const ast::Const *item = names_.constant(name, frame_->source))
+    return constant(*item);
+  if (name == "training")
+    return frame_->training;
+  if (std::optional<DType> dtype = dtype_from_name(name))
+    return *dtype;
+  return std::nullopt;
+}
+
+std::optional<FunctionRef> Lowering::lookup_function(const std::string &name) const {
+  const ast::Func *func = names_.function(name, frame_->source);
+  const Builtin *builtin = find_builtin(name);
+  if (func && (!builtin || func->head.source == frame_->source))
+    return FunctionRef{.func = func};
+  if (builtin)
+    return FunctionRef{.builtin = builtin};
+  return std::nullopt;
+}
+
+Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
+  if (std::optional<Datum> value = lookup_value(ref.name))
+    return *value;
+  if (std::optional<FunctionRef> function = lookup_function(ref.name))
+    return *function;
+  fail_unknown(ref.name, span, "name");
+}
+
+void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
+  if (is_planned(name))
+    trace.fail(span, fmt::format("`{}` is not compiled yet", name));
+  if (name == "bf16" || name == "f16" || name == "i8")
+    trace.fail(span, fmt::format("the dtype `{}` is not compiled yet", name));
+  std::vector<std::string> known;
+  for (const auto &[local, _] : frame_->names)
+    known.push_back(local);
+  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, names_.did_you_mean(name, known)));
+}
+
+Datum Lowering::eval_list(const ast::List &list) {
+  std::vector<Datum> items;
+  for (const ast::ExprPtr &item : list.items) {
+    if (!item->as<ast::Ellipsis>()) {
+      items.push_back(eval(*item));
+      continue;
+    }
+    if (!frame_->leading)
+      trace.fail(item->span, "`...` has no value: no parameter of this function has `...` in its type");
+    for (int64_t size : *frame_->leading)
+      items.emplace_back(static_cast<double>(size));
+  }
+  return make_list(std::move(items));
+}
+
+Datum Lowering::eval_binary(const ast::Binary &binary) {
+  const Operand left = operand(*binary.left);
+  using Op = ast::BinaryOp;
+  if (const auto *decided = left.datum.as<bool>()) // what cannot matter is not evaluated
+    if ((binary.op == Op::logical_and && !*decided) || (binary.op == Op::logical_or && *decided))
+      return *decided;
+  const Operand right = operand(*binary.right);
+  if (binary.op == Op::matmul)
+    refuse_if_elementwise(left.datum.is<TensorRef>() ? left.datum : right.datum, "`@`", binary.op_span);
+  if (binary.op != Op::range)
+    return emit.binary(binary.op, left, right, binary.op_span);
+  const int64_t first = emit.whole_number(left, "the start"), end = emit.whole_number(right, "the end");
+  if (static_cast<double>(end) - static_cast<double>(first) > longest_range)
+    trace.fail(join(left.span, right.span),
+               fmt::format("a list of {} numbers is too long; a loop that long is a `scan`", end - first));
+  std::vector<Datum> numbers;
+  for (int64_t i = first; i < end; ++i)
+    numbers.emplace_back(static_cast<double>(i));
+  return make_list(std::move(numbers));
+}
+
+std::vector<SubscriptValue> Lowering::subscripts(const std::vector<ast::Subscript> &written) {
+  std::vector<SubscriptValue> values;
+  const auto number = [&](const ast::ExprPtr &expr) -> std::optional<int64_t> {
+    return expr ? std::optional(emit.whole_number(operand(*expr), "a slice's bound")) : std::nullopt;
+  };
+  for (const ast::Subscript &s : written) {
+    SubscriptValue value{.kind = s.kind, .span = s.span};
+    if (s.kind == ast::Subscript::Kind::index) {
+      value.index = operand(*s.index);
+    } else if (s.kind == ast::Subscript::Kind::slice) {
+      value.start = number(s.start);
+      value.stop = number(s.stop);
+      value.step = number(s.step);
+      if (value.step == 0)
+        trace.fail(s.step->span, "a step of 0");
+    }
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+} // namespace nnc

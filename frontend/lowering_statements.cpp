@@ -1,0 +1,334 @@
+// Statements. A statement that fails leaves its targets poisoned, and evaluation goes on behind it: so one run reports every
+// independent error, and none twice.
+#include "frontend/lowering.h"
+#include "ir/error.h"
+
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+constexpr int64_t most_rounds = 100'000; // of all `for` loops while one pass is lowered
+constexpr int most_nodes = 1'000'000;    // in one entry
+} // namespace
+
+bool Lowering::run_block(const ast::Block &block) {
+  for (const ast::Stmt &stmt : block.statements) {
+    const auto recover = [&] {
+      poisoned_ = true;
+      if (auto *assigned = stmt.as<ast::Assign>())
+        poison(assigned->targets);
+      else if (auto *loop = stmt.as<ast::Loop>())
+        poison(loop->targets);
+      else if (auto *decl = stmt.as<ast::Decl>())
+        bind(decl->name.text, Datum(), decl->head);
+      else if (auto *choice = stmt.as<ast::If>())
+        poison_assigned(*choice);
+    };
+    try {
+      const Nesting nesting(*this, stmt.span);
+      if (run_statement(stmt))
+        return true;
+    } catch (const Poisoned &) {
+      recover();
+    } catch (const Error &error) { // from the builder: what was not foreseen, above all sizes that overflow
+      const Span at = emit.draft ? trace.span(emit.draft->b.loc) : stmt.span;
+      trace.error(at ? at : stmt.span, error.what());
+      recover();
+    }
+    if (emit.draft && emit.draft->size() > most_nodes) {
+      trace.error(stmt.span, fmt::format("this entry needs more than {} operations; a long loop is a `scan`", most_nodes));
+      throw Poisoned{};
+    }
+    if (stmt.as<ast::Return>())
+      return true; // it failed
+  }
+  return false;
+}
+
+bool Lowering::run_statement(const ast::Stmt &stmt) {
+  if (auto *assigned = stmt.as<ast::Assign>())
+    assign(*assigned);
+  else if (auto *decl = stmt.as<ast::Decl>())
+    declare(*decl);
+  else if (auto *loop = stmt.as<ast::Loop>())
+    return run_loop(*loop);
+  else if (auto *choice = stmt.as<ast::If>())
+    return run_if(*choice);
+  else if (auto *needed = stmt.as<ast::Require>())
+    require(*needed);
+  else if (auto *given = stmt.as<ast::Yield>())
+    yield(*given, stmt.span);
+  else if (auto *step = stmt.as<ast::Update>())
+    update(*step);
+  else if (auto *result = stmt.as<ast::Return>())
+    return_values(*result);
+  return stmt.as<ast::Return>();
+}
+
+void Lowering::bind(const std::string &name, Datum datum, const Span &at, int state) {
+  frame_->names.insert_or_assign(name, Binding{std::move(datum), at, state});
+}
+
+void Lowering::poison(const std::vector<ast::Target> &targets) {
+  for (const ast::Target &target : targets)
+    if (auto found = frame_->names.find(target.name.text); found == frame_->names.end() || found->second.state < 0)
+      bind(target.name.text, Datum(), target.span);
+}
+
+// A condition that failed: what the branches would have assigned is unknown.
+void Lowering::poison_assigned(const ast::If &choice) {
+  const auto poison_in = [&](const ast::Block &block) {
+    for (const ast::Stmt &stmt : block.statements)
+      if (auto *assigned = stmt.as<ast::Assign>())
+        poison(assigned->targets);
+  };
+  for (const ast::If::Branch &branch : choice.branches)
+    poison_in(branch.body);
+  if (choice.otherwise)
+    poison_in(*choice.otherwise);
+}
+
+// ---- assignment
+
+std::vector<Operand> Lowering::unpacked(const std::vector<ast::ExprPtr> &values, size_t targets, const Span &at) {
+  std::vector<Operand> operands;
+  for (const ast::ExprPtr &value : values)
+    operands.push_back(operand(*value));
+  if (operands.size() == targets)
+    return operands;
+  if (operands.size() != 1)
+    trace.fail(at, fmt::format("{} values for {} name{}", operands.size(), targets, targets == 1 ? "" : "s"));
+  const auto *list = operands[0].datum.list();
+  if (!list)
+    trace.fail(operands[0].span, fmt::format("{} names for one value, {}", targets, kind_text(operands[0].datum)));
+  if (list->size() != targets)
+    trace.fail(operands[0].span, fmt::format("{} names for {} values", targets, list->size()));
+  std::vector<Operand> items;
+  for (const Datum &item : *list)
+    items.push_back({item, operands[0].span});
+  return items;
+}
+
+void Lowering::assign(const ast::Assign &assign) {
+  const int since = emit.draft->size();
+  const std::vector<Operand> values = unpacked(assign.values, assign.targets.size(), assign.op_span);
+  for (size_t i = 0; i < values.size(); ++i)
+    if (assign.to_state)
+      assign_state(assign.targets[i], values[i], assign.op_span);
+    else
+      assign_name(assign.targets[i], values[i], since);
+}
+
+// `since`: how many nodes there were before the statement: those made since take the name.
+void Lowering::assign_name(const ast::Target &target, const Operand &value, int since) {
+  const std::string &name = target.name.text;
+  Datum datum = value.datum;
+  if (datum.is<Poison>())
+    throw Poisoned{};
+  if (!target.subscripts.empty()) {
+    std::optional<Datum> whole = lookup_value(name);
+    if (!whole)
+      fail_unknown(name, target.name.span, "name");
+    refuse_if_elementwise(*whole, "indexing", target.span);
+    datum = emit.replaced({*whole, target.name.span}, subscripts(target.subscripts), value, target.span);
+  }
+  if (auto *tensor = datum.as<TensorRef>(); tensor && tensor->home == emit.draft && tensor->value.node >= since)
+    emit.draft->name(tensor->value, name);
+  bind(name, std::move(datum), target.span);
+}
+
+void Lowering::assign_state(const ast::Target &target, const Operand &given, const Span &op) {
+  const std::string &name = target.name.text;
+  auto local = frame_->names.find(name);
+  int state = -1;
+  if (local != frame_->names.end()) {
+    if (local->second.datum.is<Poison>() && local->second.state < 0)
+      throw Poisoned{};
+    state = local->second.state;
+    if (const auto *tensor = local->second.datum.as<TensorRef>(); tensor && state < 0) {
+      state = tensor->state;
+      if (state >= 0 && !emit.draft->is_current(state, tensor->value))
+        trace.fail(
+            op, fmt::format("`{}` is an older value of `{}`, which was assigned since; read it anew", name, states_[state].path));
+    }
+  } else if (const ast::Decl *decl = names_.decl(name, frame_->source)) {
+    state = file_state(*decl);
+  } else {
+    fail_unknown(name, target.name.span, "state");
+  }
+  if (state < 0)
+    trace.fail(target.name.span, fmt::format("`{}` is no state: `:=` assigns params and states, `=` gives a value a name", name));
+  using Kind = ast::Func::Kind;
+  if (states_[state].trained && frame_->func->kind != Kind::entry && frame_->func->kind != Kind::optimizer)
+    trace.fail(target.span, fmt::format("`{}` is a param: only entries and optimizers assign params", name));
+  if (!frame_->elementwise.empty() || emit.draft == init_.get())
+    trace.fail(target.span, "nothing can be assigned here");
+
+  const Operand before{current(state), target.name.span};
+  const Type &type = states_[state].type;
+  TensorRef value;
+  if (target.subscripts.empty()) {
+    value = emit.tensor(given, type.dtype);
+    if (is_compile_time(given.datum) && !given.datum.is<List>())
+      value = emit.broadcast(value, type.shape, given.span);
+    if (value.type != type) {
+      Diagnostic &error =
+          trace.error(op, fmt::format("`{}` is {}, what is assigned to it {}", name, type_text(type), type_text(value.type)));
+      error.operand(target.span).operand(given.span).note(state_decls_[state]->head, "declared here");
+      throw Poisoned{};
+    }
+  } else {
+    value = emit.replaced(before, subscripts(target.subscripts), given, target.span);
+  }
+  emit.draft->set_state(state, value.value, trace.loc(target.span));
+  if (local != frame_->names.end() && local->second.state < 0) {
+    value.state = state;
+    local->second.datum = value;
+  }
+}
+
+// ---- control
+
+void Lowering::bind_loop_names(const ast::Loop &loop, const Operand &item) {
+  if (loop.names.size() == 1)
+    return bind(loop.names[0].text, item.datum, loop.names[0].span);
+  const auto *list = item.datum.list();
+  if (!list || list->size() != loop.names.size())
+    trace.fail(loop.sequence->span, fmt::format("{} names for items that are {}", loop.names.size(), kind_text(item.datum)));
+  for (size_t i = 0; i < list->size(); ++i)
+    bind(loop.names[i].text, (*list)[i], loop.names[i].span);
+}
+
+bool Lowering::run_loop(const ast::Loop &loop) {
+  if (loop.kind == ast::Loop::Kind::scan)
+    trace.fail(loop.word, "`scan` is not compiled yet");
+  const Operand sequence = operand(*loop.sequence);
+  const auto *list = sequence.datum.list();
+  if (!list)
+    trace.fail(sequence.span, fmt::format("`for` goes through a list or zip(a, b), not {}", kind_text(sequence.datum)));
+
+  std::vector<std::vector<Datum>> yields(loop.targets.size());
+  auto *outer = std::exchange(frame_->yields, &yields);
+  frame_->rounds.push_back(0);
+  struct Leave {
+    Frame &frame;
+    std::vector<std::vector<Datum>> *yields;
+    ~Leave() {
+      frame.yields = yields;
+      frame.rounds.pop_back();
+    }
+  } leave{*frame_, outer};
+  const bool was_poisoned = std::exchange(poisoned_, false);
+  for (const Datum &item : *list) {
+    if (++rounds_ > most_rounds) {
+      trace.error(loop.word,
+                  fmt::format("`for` is unrolled, and this is more than {} rounds; a long loop is a `scan`", most_rounds));
+      throw Poisoned{};
+    }
+    bind_loop_names(loop, {item, sequence.span});
+    if (run_block(loop.body))
+      return true;
+    ++frame_->rounds.back();
+  }
+  const bool failed = std::exchange(poisoned_, poisoned_ || was_poisoned);
+  if (failed)
+    poison(loop.targets);
+  for (size_t i = 0; !failed && i < loop.targets.size(); ++i)
+    assign_name(loop.targets[i], {make_list(std::move(yields[i])), loop.targets[i].span}, emit.draft->size());
+  return false;
+}
+
+bool Lowering::condition(const ast::Expr &expr) {
+  const Datum value = eval(expr);
+  if (const auto *decided = value.as<bool>())
+    return *decided;
+  if (value.is<TensorRef>())
+    trace.fail(expr.span, "`if` is decided at compile time; to choose at run time, write where(condition, a, b)");
+  trace.fail(expr.span, fmt::format("the condition must be a bool, not {}", kind_text(value)));
+}
+
+bool Lowering::run_if(const ast::If &choice) {
+  for (const ast::If::Branch &branch : choice.branches)
+    if (condition(*branch.condition))
+      return run_block(branch.body);
+  return choice.otherwise && run_block(*choice.otherwise);
+}
+
+void Lowering::require(const ast::Require &require) {
+  const Datum condition = eval(*require.condition);
+  std::string message;
+  for (const ast::Require::Part &part : require.message) {
+    message += part.text;
+    if (!part.name)
+      continue;
+    std::optional<Datum> value = lookup_value(part.name->text);
+    if (!value)
+      fail_unknown(part.name->text, part.name->span, "name");
+    message += datum_text(*value);
+  }
+  const auto *tensor = condition.as<TensorRef>();
+  const std::optional<double> splat = tensor ? emit.draft->splat(tensor->value) : std::nullopt;
+  if (const auto *decided = condition.as<bool>(); decided || splat) {
+    if (decided ? *decided : *splat != 0)
+      return;
+    trace.error_of_caller(require.condition->span, message);
+    throw Poisoned{};
+  }
+  if (!tensor || !is_bool(tensor->type.dtype))
+    trace.fail(require.condition->span, fmt::format("the condition must be a bool, not {}", kind_text(condition)));
+  // At run time all elements must hold: the smallest of them as 0 and 1.
+  Builder &b = emit.at(require.condition->span);
+  Value holds = tensor->value;
+  if (tensor->type.rank() > 0) {
+    Shape axes;
+    for (int64_t i = 0; i < tensor->type.rank(); ++i)
+      axes.push_back(i);
+    const Value least = b.reduce(Op::min, b.cast(holds, DType::i32), axes);
+    holds = b.eq(least, b.like(least, 1));
+  }
+  emit.draft->check(holds, message, trace.loc(require.condition->span));
+}
+
+void Lowering::yield(const ast::Yield &yield, const Span &at) {
+  if (!frame_->yields)
+    trace.fail(at, "`yield` stands in a loop only");
+  if (frame_->yields->empty())
+    trace.fail(at, "nothing takes what this loop yields; write `name = for …`");
+  std::vector<Operand> values = unpacked(yield.values, frame_->yields->size(), at);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i].datum.is<Poison>())
+      throw Poisoned{};
+    (*frame_->yields)[i].push_back(std::move(values[i].datum));
+  }
+}
+
+void Lowering::return_values(const ast::Return &result) {
+  Frame &frame = *frame_;
+  if (frame.func->kind == ast::Func::Kind::optimizer)
+    trace.fail(result.word, "an optimizer returns nothing: it assigns with `:=`");
+  const bool entry = frame.func->kind == ast::Func::Kind::entry;
+  std::vector<Operand> values;
+  std::vector<std::string> names;
+  for (const ast::Arg &arg : result.values) {
+    if (arg.name && !entry)
+      trace.fail(arg.name->span, "only an entry names its results; here write the values alone");
+    values.push_back(operand(*arg.value));
+    if (values.back().datum.is<Poison>())
+      throw Poisoned{};
+    const auto *variable = arg.value->as<ast::Ref>();
+    if (arg.name)
+      names.push_back(arg.name->text);
+    else if (variable && !dtype_from_name(variable->name))
+      names.push_back(variable->name);
+    else if (result.values.size() == 1 || !entry)
+      names.push_back("result");
+    else
+      trace.fail(arg.span, "one of several results needs a name: `name = …`");
+  }
+  frame.has_results = true;
+  frame.results = std::move(values);
+  frame.result_names = std::move(names);
+}
+
+} // namespace nnc

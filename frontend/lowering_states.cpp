@@ -1,0 +1,268 @@
+// Parameters and state: where they are declared, which path they are kept under, what they start with, and lists of them.
+//
+// The initial value of each is drafted in the function `init` when its declaration is first reached. Random numbers there
+// depend on seed and path alone.
+#include "frontend/lowering.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace nnc {
+
+namespace {
+
+// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv
+uint64_t fnv1a(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+} // namespace
+
+// ---- instances
+
+Instance *Lowering::make_instance(const ast::Func &func, const Span &at, const std::optional<ast::Name> &as) {
+  Instance &instance = instances_.emplace_back();
+  instance.func = &func;
+  instance.call = at;
+  instance.as = as;
+  if (func.kind == ast::Func::Kind::net) { // one network, wherever it is called
+    instance.path = func.name.text;
+    instance.resolved = true;
+    return &instance;
+  }
+  instance.parent = frame_->instance;
+  for (int64_t round : frame_->rounds)
+    instance.counters += fmt::format("_{}", round);
+  if (names_.owns(func)) // counted even if it happens to declare nothing this time
+    number(instance);
+  return &instance;
+}
+
+// Gives the instance its part of the path.
+void Lowering::number(Instance &instance) {
+  if (!instance.part.empty() || !instance.parent)
+    return;
+  const std::string &name = instance.func->name.text;
+  instance.part =
+      instance.as ? instance.as->text + instance.counters : fmt::format("{}_{}", name, instance.parent->calls[name]++);
+  take_part(*instance.parent, instance.part, instance.as ? instance.as->span : instance.call);
+}
+
+void Lowering::take_part(Instance &instance, const std::string &part, const Span &at) {
+  if (instance.entry)
+    return; // an error is due, if anything is declared
+  const auto [first, is_new] = instance.parts.try_emplace(part, at);
+  if (!is_new)
+    trace.fail(at, fmt::format("`{}` would name two things in one call of `{}`", part, instance.func->name.text), first->second,
+               "first here");
+}
+
+const std::string &Lowering::resolve(Instance &instance) {
+  if (instance.resolved)
+    return instance.path;
+  if (!instance.parent)
+    trace.fail(instance.call, fmt::format("`{}` keeps parameters or state, which has no place here", instance.func->name.text));
+  if (instance.parent->entry) {
+    trace.error_at(instance.call, fmt::format("`{}` keeps parameters or state, and an entry owns nothing; call it in a `net`",
+                                              instance.func->name.text));
+    throw Poisoned{};
+  }
+  number(instance);
+  instance.path = resolve(*instance.parent) + "/" + instance.part;
+  instance.resolved = true;
+  return instance.path;
+}
+
+// ---- declarations
+
+void Lowering::declare(const ast::Decl &decl) {
+  const ast::Func &func = *frame_->func;
+  const std::string_view word = ast::spelling(decl.kind);
+  if (func.kind == ast::Func::Kind::entry)
+    trace.fail(decl.head, fmt::format("an entry owns nothing: declare `{} {}` at file level or in a net", word, decl.name.text));
+  if (func.kind == ast::Func::Kind::optimizer && decl.kind == ast::Decl::Kind::param)
+    trace.fail(decl.head, "an optimizer keeps `state`, not parameters");
+  if (!frame_->elementwise.empty())
+    trace.fail(decl.head,
+               fmt::format("`{}` is elementwise, as its parameters are scalars: it keeps no {}", frame_->elementwise, word));
+  if (emit.draft == init_.get())
+    trace.fail(decl.head, "an initialiser keeps nothing");
+  const std::string path = resolve(*frame_->instance) + "/" + decl.name.text;
+  take_part(*frame_->instance, decl.name.text, decl.head);
+  bind(decl.name.text, Datum(), decl.head, declare_at(decl, path));
+}
+
+int Lowering::file_state(const ast::Decl &decl) {
+  if (auto known = state_index_.find(decl.name.text); known != state_index_.end())
+    return known->second;
+  if (!declaring_.insert(&decl).second)
+    trace.fail(decl.head, fmt::format("`{}` starts from itself", decl.name.text));
+  Frame frame{.source = decl.head.source};
+  Swap swap(*this, frame, emit.draft);
+  return declare_at(decl, decl.name.text);
+}
+
+int Lowering::declare_at(const ast::Decl &decl, const std::string &path) {
+  std::optional<Type> type;
+  if (decl.type)
+    type = type_of(*decl.type);
+  if (auto known = state_index_.find(path); known != state_index_.end()) {
+    const State &state = states_[known->second];
+    if (type && state.type != *type) {
+      trace.fail(decl.head,
+                 fmt::format("`{}` is {} here and was {} in an earlier call", path, type_text(*type), type_text(state.type)),
+                 state_decls_[known->second]->head, "one path is one tensor");
+    }
+    return known->second;
+  }
+  const bool trained = decl.kind == ast::Decl::Kind::param;
+  const Value initial = initial_value(decl, type, path);
+  type = init_->b.type(initial);
+  if (trained && !is_float(type->dtype))
+    trace.fail(decl.head,
+               fmt::format("`param {}` is {}: only floats can be trained; declare a `state`", decl.name.text, type_text(*type)));
+  const int index = static_cast<int>(states_.size());
+  states_.push_back({path, *type, trained});
+  state_decls_.push_back(&decl);
+  initial_.push_back(initial);
+  state_index_[path] = index;
+  return index;
+}
+
+Value Lowering::initial_value(const ast::Decl &decl, const std::optional<Type> &type, const std::string &path) {
+  const std::optional<Type> outer = std::exchange(frame_->declared, type);
+  const std::string outer_path = std::exchange(drawing_path_, path);
+  const int outer_draws = std::exchange(draws_, 0);
+  Swap swap(*this, *frame_, init_.get());
+  struct Restore {
+    std::function<void()> run;
+    ~Restore() { run(); }
+  } restore{[&] {
+    frame_->declared = outer;
+    drawing_path_ = outer_path;
+    draws_ = outer_draws;
+  }};
+  const Operand value = operand(*decl.initialiser);
+  TensorRef tensor = emit.tensor(value, type ? std::optional(type->dtype) : std::nullopt);
+  if (!type)
+    return tensor.value;
+  if (is_compile_time(value.datum) && !value.datum.is<List>())
+    tensor = emit.broadcast(tensor, type->shape, value.span);
+  if (tensor.type != *type)
+    trace.fail(value.span,
+               fmt::format("`{}` is {}, its initialiser {}", decl.name.text, type_text(*type), type_text(tensor.type)), decl.head,
+               "declared here");
+  return tensor.value;
+}
+
+Datum Lowering::current(int state) {
+  if (emit.draft == init_.get())
+    return TensorRef{*initial_[state], states_[state].type, init_.get(), state};
+  if (!emit.draft)
+    trace.fail(state_decls_[state]->head, "a param or state has no value at compile time");
+  return TensorRef{emit.draft->state(state, states_[state], state_decls_[state]->head), states_[state].type, emit.draft, state};
+}
+
+// 24 bits an element, from the stream whose key is the seed and a hash of the path and of which draw for it this is.
+Datum Lowering::random_bits(const Shape &shape, const Span &at) {
+  if (!emit.draft || emit.draft != init_.get())
+    trace.fail(at, "random draws in an entry are not compiled yet; initialisers draw");
+  Builder &b = emit.at(at);
+  const Type scalar{DType::i64, {}};
+  const auto site = static_cast<int64_t>(fnv1a(fmt::format("{}#{}", drawing_path_, draws_++)));
+  const Value key = b.add(seed_, b.constant_int(scalar, site));
+  const int64_t count = checked_type(DType::i64, shape).elements();
+  const Value index = b.reshape(b.iota(DType::i64, {count}, 0), shape);
+  return emit.ref(b.op(Op::philox, {b.broadcast_to(key, shape), index}));
+}
+
+// ---- lists of them
+
+std::vector<int> Lowering::matching(const std::vector<std::string> &patterns, bool trained, size_t known) const {
+  std::vector<int> found;
+  for (size_t i = 0; i < known; ++i)
+    if (states_[i].trained == trained && std::any_of(patterns.begin(), patterns.end(), [&](const std::string &pattern) {
+          return path_matches(pattern, states_[i].path);
+        }))
+      found.push_back(static_cast<int>(i));
+  return found;
+}
+
+std::vector<int> Lowering::reached_states(const TensorRef &tensor, bool trained, std::map<int, TensorRef> &values) const {
+  std::vector<int> found;
+  std::vector<bool> seen(emit.draft->size());
+  std::vector<Value> left = {tensor.value};
+  while (!left.empty()) {
+    const Value value = left.back();
+    left.pop_back();
+    if (seen[value.node])
+      continue;
+    seen[value.node] = true;
+    const Node &node = emit.draft->node(value);
+    if (!is_float(node.types[value.index].dtype) || node.op == Op::stop_gradient)
+      continue;
+    if (const int state = emit.draft->state_of(value); state >= 0 && states_[state].trained == trained) {
+      found.push_back(state);
+      TensorRef &newest = values[state];
+      if (!newest.value || newest.value < value)
+        newest = {value, states_[state].type, emit.draft, state};
+      continue;
+    }
+    left.insert(left.end(), node.operands.begin(), node.operands.end());
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, const Span &at) {
+  const std::string_view word = trained ? "params" : "states";
+  if (what.empty())
+    trace.fail(at, fmt::format("`{}` of what? A net, a tensor, or a pattern as in {}(\"mlp/*\")", word, word));
+  Query query{{}, trained, {}};
+  std::vector<int> found;
+  std::map<int, TensorRef> values; // for those reached from a tensor, the value it was reached by
+  for (const Operand &operand : what) {
+    if (const auto *function = operand.datum.as<FunctionRef>()) {
+      if (!function->func || function->grads || function->func->kind != ast::Func::Kind::net)
+        trace.fail(operand.span,
+                   fmt::format("only a net has {} of its own; list those of the net that calls this function", word));
+      query.patterns.push_back(function->func->name.text + "/*");
+    } else if (const auto *pattern = operand.datum.as<std::string>()) {
+      query.patterns.push_back(*pattern);
+    } else if (operand.datum.is<TensorRef>()) {
+      const std::vector<int> reached = reached_states(emit.tensor(operand), trained, values);
+      found.insert(found.end(), reached.begin(), reached.end());
+    } else {
+      trace.fail(operand.span, fmt::format("`{}` takes nets, tensors and patterns, not {}", word, kind_text(operand.datum)));
+    }
+  }
+  if (!query.patterns.empty()) {
+    queries_.push_back(query);
+    if (!known_states_)
+      throw Poisoned{}; // the next pass knows
+    query.answer = matching(query.patterns, trained, *known_states_);
+    if (query.answer.empty())
+      trace.fail(at, fmt::format("there are no {} here", word));
+    queries_.back() = query;
+    found.insert(found.end(), query.answer.begin(), query.answer.end());
+  }
+  std::sort(found.begin(), found.end(), [&](int a, int b) { return path_before(states_[a].path, states_[b].path); });
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  std::vector<Datum> items;
+  for (int state : found)
+    items.push_back(values.count(state) ? Datum(values[state]) : current(state));
+  return make_list(std::move(items));
+}
+
+std::vector<std::string> Lowering::state_names() const {
+  std::vector<std::string> paths;
+  for (const State &state : states_)
+    paths.push_back(state.path);
+  return short_names(paths);
+}
+
+} // namespace nnc

@@ -1,0 +1,202 @@
+// File-level names, and two questions asked of the bare tree: who owns parameters, and where an `update` stands.
+#include "frontend/names.h"
+
+#include "frontend/builtins.h"
+#include "frontend/parser.h"
+#include "frontend/standard_library.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+namespace nnc {
+
+namespace {
+
+// Calls `on_stmt` for every statement of a block and the blocks in it, `on_ref` for every name used in an expression.
+struct Walk {
+  std::function<void(const ast::Stmt &)> on_stmt;
+  std::function<void(const std::string &)> on_ref;
+
+  void block(const ast::Block &block) const {
+    for (const ast::Stmt &stmt : block.statements)
+      statement(stmt);
+  }
+
+  void statement(const ast::Stmt &stmt) const {
+    on_stmt(stmt);
+    if (auto *decl = stmt.as<ast::Decl>()) {
+      expr(decl->initialiser);
+    } else if (auto *assign = stmt.as<ast::Assign>()) {
+      exprs(assign->values);
+    } else if (auto *loop = stmt.as<ast::Loop>()) {
+      expr(loop->sequence);
+      block(loop->body);
+    } else if (auto *yield = stmt.as<ast::Yield>()) {
+      exprs(yield->values);
+    } else if (auto *choice = stmt.as<ast::If>()) {
+      for (const ast::If::Branch &branch : choice->branches) {
+        expr(branch.condition);
+        block(branch.body);
+      }
+      if (choice->otherwise)
+        block(*choice->otherwise);
+    } else if (auto *require = stmt.as<ast::Require>()) {
+      expr(require->condition);
+    } else if (auto *update = stmt.as<ast::Update>()) {
+      args(update->args);
+    } else if (auto *result = stmt.as<ast::Return>()) {
+      args(result->values);
+    }
+  }
+
+  void exprs(const std::vector<ast::ExprPtr> &list) const {
+    for (const ast::ExprPtr &e : list)
+      expr(e);
+  }
+  void args(const std::vector<ast::Arg> &list) const {
+    for (const ast::Arg &arg : list)
+      expr(arg.value);
+  }
+  void expr(const ast::ExprPtr &e) const {
+    if (!e)
+      return;
+    if (auto *ref = e->as<ast::Ref>()) {
+      on_ref(ref->name);
+    } else if (auto *list = e->as<ast::List>()) {
+      exprs(list->items);
+    } else if (auto *unary = e->as<ast::Unary>()) {
+      expr(unary->operand);
+    } else if (auto *binary = e->as<ast::Binary>()) {
+      expr(binary->left);
+      expr(binary->right);
+    } else if (auto *call = e->as<ast::Call>()) {
+      expr(call->callee);
+      args(call->args);
+    } else if (auto *index = e->as<ast::Index>()) {
+      expr(index->base); // subscripts are numbers
+    } else if (auto *transpose = e->as<ast::Transpose>()) {
+      expr(transpose->base);
+    }
+  }
+};
+
+// Letters to insert, remove, replace or swap with a neighbour to get from one word to the other.
+size_t edit_distance(const std::string &a, const std::string &b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i)
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
+} // namespace
+
+const std::vector<ast::File> &library_files() {
+  struct Library {
+    std::vector<std::unique_ptr<Source>> sources;
+    std::vector<ast::File> files;
+    Library() {
+      for (const LibraryFile &file : standard_library()) {
+        sources.push_back(std::make_unique<Source>("std/" + std::string(file.name), std::string(file.text)));
+        Diagnostics diagnostics;
+        files.push_back(parse(*sources.back(), diagnostics));
+        diagnostics.throw_if_errors();
+      }
+    }
+  };
+  static const Library library;
+  return library.files;
+}
+
+Names::Names(const ast::File &model, Diagnostics &diagnostics) : model_(model.source) {
+  add(model, own_, diagnostics);
+  for (const auto &[_, func] : own_.functions)
+    if (func->kind == ast::Func::Kind::entry)
+      entries_.push_back(func);
+  std::sort(entries_.begin(), entries_.end(), [](auto *a, auto *b) { return a->head.begin < b->head.begin; });
+  for (const ast::File &file : library_files())
+    add(file, library_, diagnostics);
+}
+
+void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
+  std::unordered_map<std::string, Span> functions, values; // they may share names: which is meant shows from the place
+  const auto declare = [&](auto &by_name, auto &places, const auto &item) {
+    const auto [first, is_new] = places.try_emplace(item.name.text, item.name.span);
+    if (is_new)
+      by_name[item.name.text] = &item;
+    else
+      diagnostics.error(item.name.span, fmt::format("`{}` is declared twice", item.name.text)).note(first->second, "first here");
+  };
+  for (const ast::Item &item : file.items) {
+    if (auto *func = item.as<ast::Func>())
+      declare(table.functions, functions, *func);
+    else if (auto *constant = item.as<ast::Const>())
+      declare(table.constants, values, *constant);
+    else if (auto *decl = item.as<ast::Decl>())
+      declare(table.decls, values, *decl);
+  }
+}
+
+bool Names::owns(const ast::Func &func) const {
+  if (func.kind == ast::Func::Kind::net)
+    return false;
+  const auto [known, is_new] = owns_.try_emplace(&func, false); // false also ends the search in a recursion
+  if (!is_new)
+    return known->second;
+  bool owns = false;
+  Walk walk;
+  walk.on_stmt = [&](const ast::Stmt &stmt) { owns = owns || stmt.as<ast::Decl>(); };
+  walk.on_ref = [&](const std::string &name) {
+    const ast::Func *callee = function(name, func.name.span.source);
+    owns = owns || (callee && callee != &func && this->owns(*callee));
+  };
+  walk.block(func.body);
+  for (const ast::Parameter &parameter : func.parameters)
+    walk.expr(parameter.default_value);
+  return owns_[&func] = owns;
+}
+
+std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names) const {
+  std::vector<std::string> all = names;
+  for (const Table *table : {&own_, &library_}) {
+    for (const auto &[known, _] : table->functions)
+      all.push_back(known);
+    for (const auto &[known, _] : table->constants)
+      all.push_back(known);
+    for (const auto &[known, _] : table->decls)
+      all.push_back(known);
+  }
+  for (const Builtin &builtin : builtins())
+    all.emplace_back(builtin.name);
+  std::sort(all.begin(), all.end());
+
+  const std::string *best = nullptr;
+  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
+  for (const std::string &known : all)
+    if (const size_t distance = edit_distance(name, known); distance < bound) {
+      bound = distance;
+      best = &known;
+    }
+  return best ? fmt::format(" (did you mean `{}`?)", *best) : "";
+}
+
+bool has_update(const ast::Block &block) {
+  bool found = false;
+  Walk walk;
+  walk.on_stmt = [&](const ast::Stmt &stmt) { found = found || stmt.as<ast::Update>(); };
+  walk.on_ref = [](const std::string &) {};
+  walk.block(block);
+  return found;
+}
+
+} // namespace nnc

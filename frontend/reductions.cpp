@@ -1,0 +1,51 @@
+// Reductions over axes: sum, prod, max, min, argmax and variance, as NumPy has them.
+#include "frontend/emit.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace nnc {
+
+Shape Emit::axes_of(const TensorRef &tensor, const Operand &axis) {
+  const int64_t rank = tensor.type.rank();
+  Shape axes = whole_numbers(axis, "an axis");
+  for (int64_t &a : axes) {
+    if (a < -rank || a >= rank)
+      trace.fail(axis.span, rank == 0 ? fmt::format("axis {} of a scalar", a)
+                                      : fmt::format("axis {} is outside 0..{} of {}", a, rank, type_text(tensor.type)));
+    a = a < 0 ? a + rank : a;
+  }
+  std::sort(axes.begin(), axes.end());
+  if (auto twice = std::adjacent_find(axes.begin(), axes.end()); twice != axes.end())
+    trace.fail(axis.span, fmt::format("axis {} stands twice", *twice));
+  return axes;
+}
+
+TensorRef Emit::reduce(Op op, const Operand &operand, const Shape &axes, bool keepdims, const Span &at) {
+  TensorRef x = tensor(operand);
+  const DType dtype = x.type.dtype;
+  Builder &b = this->at(at);
+  const bool counts = op == Op::sum || op == Op::prod;
+  if (counts && (is_bool(dtype) || dtype == DType::u8))
+    x = ref(b.cast(x.value, DType::i32)); // room for the sum
+  else if (is_bool(dtype))
+    trace.fail(at, fmt::format("`{}` of bools; `any` and `all` are for them", op_info(op).name));
+  else if (op == Op::variance && !is_float(dtype))
+    trace.fail(at, fmt::format("`var` of {}; write f32(…)", type_text(x.type)));
+
+  const Shape &shape = x.type.shape;
+  Shape kept, reduced;
+  bool trivial = op != Op::argmax && op != Op::variance; // one element each: the reduction is a reshape
+  for (int64_t i = 0; i < x.type.rank(); ++i) {
+    const bool gone = std::find(axes.begin(), axes.end(), i) != axes.end();
+    trivial = trivial && (!gone || shape[i] == 1);
+    if (!gone)
+      reduced.push_back(shape[i]);
+    if (!gone || keepdims)
+      kept.push_back(gone ? 1 : shape[i]);
+  }
+  const Value result = trivial ? b.reshape(x.value, reduced) : b.reduce(op, x.value, axes);
+  return ref(b.reshape(result, kept));
+}
+
+} // namespace nnc
