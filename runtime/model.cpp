@@ -1,0 +1,158 @@
+// Loading. dlopen maps a file before it looks at all of it, and a file that was cut short then kills the process with SIGBUS:
+// so its ELF headers are compared with its size first. What is in the file otherwise is trusted, as any library's code is.
+#include "runtime/model.h"
+
+#include <cstring>
+#include <new>
+
+#include <dlfcn.h>
+#include <elf.h>
+
+namespace nnc {
+namespace {
+
+#if defined(__x86_64__)
+constexpr unsigned host_machine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr unsigned host_machine = EM_AARCH64;
+#else
+#error "which ELF machine is this?"
+#endif
+
+template <typename T> T read_at(const std::string &bytes, uint64_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+void check_elf(const std::string &name) {
+  InputFile file(name);
+  const std::string head = file.peek(65536); // linkers put the program headers right behind the first
+  if (!head.starts_with(ELFMAG))
+    file.fail("not a shared library");
+  if (head.size() < sizeof(Elf64_Ehdr))
+    file.fail("the file is truncated");
+  const auto elf = read_at<Elf64_Ehdr>(head, 0);
+  if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_ident[EI_DATA] != ELFDATA2LSB || elf.e_type != ET_DYN)
+    file.fail("not a 64-bit shared library");
+  if (elf.e_machine != host_machine)
+    file.fail("made for another processor (ELF machine " + std::to_string(elf.e_machine) + ")");
+  const uint64_t size = file.size();
+  auto inside = [&](uint64_t offset, uint64_t bytes) { return offset <= size && bytes <= size - offset; };
+  bool whole = inside(elf.e_shoff, uint64_t(elf.e_shnum) * elf.e_shentsize) && elf.e_phentsize == sizeof(Elf64_Phdr) &&
+               elf.e_phoff <= head.size() && elf.e_phnum <= (head.size() - elf.e_phoff) / sizeof(Elf64_Phdr);
+  for (unsigned i = 0; whole && i < elf.e_phnum; i++) {
+    const auto segment = read_at<Elf64_Phdr>(head, elf.e_phoff + i * sizeof(Elf64_Phdr));
+    whole = inside(segment.p_offset, segment.p_filesz);
+  }
+  if (!whole)
+    file.fail("the file is truncated");
+}
+
+const nnc_model_info *check_info(const std::string &file, const nnc_model_info *info) {
+  if (info->abi_version != NNC_ABI_VERSION)
+    throw FileError(file, "made for version " + std::to_string(info->abi_version) + " of the C interface; this is version " +
+                              std::to_string(NNC_ABI_VERSION));
+  // Fields are only ever appended, so a longer struct is a newer one, and good.
+  bool known = info->struct_size >= sizeof(nnc_model_info);
+  auto check = [&](const auto *first, uint64_t count) { known = known && (count == 0 || first->struct_size >= sizeof *first); };
+  check(info->entries, info->entry_count);
+  check(info->states, info->state_count);
+  if (!known)
+    throw FileError(file,
+                    "its description is shorter than version " + std::to_string(NNC_ABI_VERSION) + " of the C interface says");
+  return info;
+}
+
+template <typename T> const T *find(const InfoList<T> &list, std::string_view name) {
+  for (const T &element : list)
+    if (element.name == name)
+      return &element;
+  return nullptr;
+}
+
+uint64_t largest_workspace(const Model &model, uint32_t threads) {
+  uint64_t bytes = 0;
+  for (const nnc_entry_info &entry : model.entries())
+    bytes = std::max(bytes, workspace_bytes(entry, threads));
+  return bytes;
+}
+
+} // namespace
+
+std::string_view dtype_text(uint32_t dtype) {
+  constexpr std::string_view names[] = {"f32", "f64", "u8", "i32", "i64", "bool"};
+  return dtype < std::size(names) ? names[dtype] : "unknown";
+}
+
+std::string tensor_text(const nnc_tensor_info &tensor) {
+  std::string text(dtype_text(tensor.dtype));
+  for (uint64_t i = 0; i < tensor.rank; i++)
+    text += (i ? "," : "[") + std::to_string(tensor.shape[i]);
+  return text + (tensor.rank ? "]" : "");
+}
+
+std::string result_text(const nnc_entry_info &entry, int32_t code) {
+  if (code >= NNC_CHECK && static_cast<uint32_t>(code - NNC_CHECK) < entry.check_count)
+    return entry.checks[code - NNC_CHECK];
+  switch (code) {
+  case NNC_OK:
+    return "no error";
+  case NNC_BAD_CONTEXT:
+    return "the context is null or of a wrong size";
+  case NNC_NULL_POINTER:
+    return "an input, output, state or workspace is null";
+  case NNC_MISALIGNED:
+    return "an input, output, state or workspace is misaligned";
+  case NNC_SHORT_WORKSPACE:
+    return "the workspace is too small";
+  case NNC_UNSUPPORTED_CPU:
+    return "this processor lacks instructions that the model was compiled for";
+  }
+  return "unknown code " + std::to_string(code);
+}
+
+Model Model::load(const std::string &file) {
+  check_elf(file);
+  // A name without a slash would be searched for in the system's folders.
+  const std::string path = file.find('/') == file.npos ? "./" + file : file;
+  void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle)
+    throw FileError(file, dlerror());
+  std::shared_ptr<void> code(handle, [](void *library) { dlclose(library); });
+  auto query = reinterpret_cast<const nnc_model_info *(*)()>(dlsym(handle, "nnc_model"));
+  if (!query)
+    throw FileError(file, "not a compiled model: it has no function `nnc_model`");
+  return Model(check_info(file, query()), std::move(code));
+}
+
+const nnc_entry_info *Model::find_entry(std::string_view name) const { return find(entries(), name); }
+const nnc_tensor_info *Model::find_state(std::string_view name) const { return find(states(), name); }
+
+AlignedBlock::AlignedBlock(uint64_t bytes)
+    : data_(static_cast<std::byte *>(::operator new(bytes, std::align_val_t(64)))), size_(bytes) {
+  std::memset(data_.get(), 0, bytes);
+}
+
+void AlignedBlock::Free::operator()(std::byte *data) const { ::operator delete(data, std::align_val_t(64)); }
+
+Session::Session(Model model, ThreadPool *pool)
+    : model_(std::move(model)), state_(model_.info().state_bytes),
+      workspace_(largest_workspace(model_, pool ? pool->threads() : 1)), context_{} {
+  context_.struct_size = sizeof context_;
+  context_.workspace_bytes = workspace_.size();
+  if (pool) {
+    context_.threads = pool->threads();
+    context_.pool = pool;
+    context_.run = ThreadPool::run_callback;
+  }
+}
+
+void Session::call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) {
+  if (inputs.size() != entry.input_count || outputs.size() != entry.output_count)
+    throw std::invalid_argument(std::string(entry.name) + ": wrong number of inputs or outputs");
+  if (int32_t code = entry.call(&context_, state_.data(), workspace_.data(), inputs.data(), outputs.data()))
+    throw CallError(code, std::string(entry.name) + ": " + result_text(entry, code));
+}
+
+} // namespace nnc
