@@ -26,16 +26,19 @@ Units make_units(const Plan &plan, const ArtefactNames &names, const Target &tar
   units.base = std::make_unique<Target>(make_target("generic", target.triple));
   for (size_t i = 0; i < plan.kernels.size(); i++) {
     std::string name = names.kernel(i);
-    units.list.push_back({name, &target, [&plan, &target, &options, name, i](llvm::Module &module) {
-                            options.emit(plan.kernels[i], name, module, target);
-                          }});
+    units.list.push_back(
+        {name, &target,
+         [&plan, &target, &options, name, i](llvm::Module &module) { options.emit(plan.kernels[i], name, module, target); },
+         /*glue=*/false});
   }
   const uint64_t required = required_isa(*create_machine(target));
   const ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION, target.triple, target.name};
   const Target *base = units.base.get();
-  units.list.push_back({names.internal("entries"), base, [&plan, &names, facts, base, required](llvm::Module &module) {
+  units.list.push_back({names.internal("entries"), base,
+                        [&plan, &names, facts, base, required](llvm::Module &module) {
                           emit_entries(module, plan, names, facts, *base, required);
-                        }});
+                        },
+                        /*glue=*/true});
   return units;
 }
 
@@ -54,7 +57,8 @@ void close(Artefact &artefact, const ArtefactNames &names, const Target &base) {
         throw Error(fmt::format("internal error: `{}` calls `{}`, which an artefact does not have", object.name, symbol));
     }
   if (need_builtins) {
-    const CodeUnit unit = {names.internal("builtins"), &base, [&base](llvm::Module &module) { emit_builtins(module, base); }};
+    const CodeUnit unit = {names.internal("builtins"), &base, [&base](llvm::Module &module) { emit_builtins(module, base); },
+                           /*glue=*/false};
     artefact.objects.push_back({unit.name, generate_code({&unit, 1}, CodeForm::object, 1)[0]});
   }
 }

@@ -2,7 +2,8 @@
 // `class`. What is no letter or digit becomes `_`; a name already taken, or reserved, gets a trailing `_`.
 #include "codegen/names.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <set>
 #include <string_view>
 
@@ -136,6 +137,9 @@ std::string unique(std::string name, std::set<std::string> &taken) {
 }
 
 } // namespace
+
+std::string ArtefactNames::internal(const std::string &what) const { return fmt::format("{}.{}", model, what); }
+std::string ArtefactNames::kernel(size_t index) const { return fmt::format("{}.k{}", model, index); }
 
 std::string upper(std::string name) {
   for (char &c : name)

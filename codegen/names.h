@@ -21,8 +21,8 @@ struct ArtefactNames {
   std::vector<EntryNames> entries; // as in the plan
 
   // Symbols inside the artefact hold a dot, so no name of a model or entry can meet them: "mnist.k3".
-  std::string internal(const std::string &what) const { return model + "." + what; }
-  std::string kernel(size_t index) const { return internal("k" + std::to_string(index)); }
+  std::string internal(const std::string &what) const;
+  std::string kernel(size_t index) const;
 };
 
 ArtefactNames artefact_names(const Plan &plan);

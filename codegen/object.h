@@ -15,6 +15,7 @@ struct CodeUnit {
   std::string name;
   const Target *target;
   std::function<void(llvm::Module &)> emit;
+  bool glue = false; // calls and little else: compiled without passes, by LLVM's fast code generator
 };
 
 enum class CodeForm {

@@ -112,7 +112,7 @@ Registers keep_if(llvm::IRBuilder<> &b, Value *valid, Registers registers) {
 Value *emit_xcr0(llvm::IRBuilder<> &b, Value *leaf_1_ecx) {
   llvm::Function *function = b.GetInsertBlock()->getParent();
   auto *read = BasicBlock::Create(b.getContext(), "xgetbv", function);
-  auto *done = BasicBlock::Create(b.getContext(), "done", function);
+  auto *done = BasicBlock::Create(b.getContext(), "no_xgetbv", function);
   BasicBlock *before = b.GetInsertBlock();
   b.CreateCondBr(b.CreateTrunc(b.CreateLShr(leaf_1_ecx, 27), b.getInt1Ty()), read, done);
 
@@ -141,18 +141,44 @@ Value *emit_x86_word(llvm::IRBuilder<> &b) {
   leaves[leaf_ext_1] = emit_cpuid(b, 0x80000001, 0); // every 64-bit processor has it
 
   Value *xcr0 = emit_xcr0(b, leaves[leaf_1].value[ecx]);
-  Value *usable[state_count];
-  for (int state = 0; state < state_count; state++)
-    usable[state] =
-        b.CreateZExt(b.CreateICmpEQ(b.CreateAnd(xcr0, xcr0_bits[state]), b.getInt64(xcr0_bits[state])), b.getInt64Ty());
 
-  Value *word = b.getInt64(isa_detected);
-  for (size_t i = 0; i < std::size(features); i++) {
-    const Feature &f = features[i];
-    Value *bit = b.CreateAnd(b.CreateLShr(b.CreateZExt(leaves[f.leaf].value[f.reg], b.getInt64Ty()), f.bit), usable[f.state]);
-    word = b.CreateOr(word, b.CreateShl(bit, i));
-  }
-  return word;
+  // A loop over the table rather than a line of code for each feature: this is compiled into every artefact.
+  auto *registers_type = llvm::ArrayType::get(b.getInt32Ty(), 4 * leaf_count);
+  Value *registers = b.CreateAlloca(registers_type);
+  for (unsigned leaf = 0; leaf < leaf_count; leaf++)
+    for (unsigned r = 0; r < 4; r++)
+      b.CreateStore(leaves[leaf].value[r], b.CreateConstInBoundsGEP2_32(registers_type, registers, 0, 4 * leaf + r));
+  std::vector<llvm::Constant *> rows;
+  auto *row_type = llvm::StructType::get(b.getInt32Ty(), b.getInt32Ty(), b.getInt64Ty());
+  for (const Feature &f : features)
+    rows.push_back(
+        llvm::ConstantStruct::get(row_type, b.getInt32(4 * f.leaf + f.reg), b.getInt32(f.bit), b.getInt64(xcr0_bits[f.state])));
+  auto *table_type = llvm::ArrayType::get(row_type, rows.size());
+  auto *table = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), table_type, /*isConstant=*/true,
+                                         llvm::GlobalValue::PrivateLinkage, llvm::ConstantArray::get(table_type, rows));
+
+  BasicBlock *before = b.GetInsertBlock();
+  auto *loop = BasicBlock::Create(b.getContext(), "feature", before->getParent());
+  auto *done = BasicBlock::Create(b.getContext(), "done", before->getParent());
+  b.CreateBr(loop);
+  b.SetInsertPoint(loop);
+  llvm::PHINode *i = b.CreatePHI(b.getInt64Ty(), 2), *word = b.CreatePHI(b.getInt64Ty(), 2);
+  auto field = [&](unsigned index) {
+    return b.CreateLoad(row_type->getElementType(index),
+                        b.CreateInBoundsGEP(table_type, table, {b.getInt64(0), i, b.getInt32(index)}));
+  };
+  Value *bits = b.CreateLoad(b.getInt32Ty(), b.CreateInBoundsGEP(registers_type, registers, {b.getInt64(0), field(0)}));
+  Value *present = b.CreateTrunc(b.CreateLShr(bits, field(1)), b.getInt1Ty());
+  Value *needed = field(2), *usable = b.CreateICmpEQ(b.CreateAnd(xcr0, needed), needed);
+  Value *bit = b.CreateShl(b.CreateZExt(b.CreateAnd(present, usable), b.getInt64Ty()), i);
+  Value *next_word = b.CreateOr(word, bit), *next = b.CreateAdd(i, b.getInt64(1));
+  i->addIncoming(b.getInt64(0), before);
+  i->addIncoming(next, loop);
+  word->addIncoming(b.getInt64(isa_detected), before);
+  word->addIncoming(next_word, loop);
+  b.CreateCondBr(b.CreateICmpULT(next, b.getInt64(rows.size())), loop, done);
+  b.SetInsertPoint(done);
+  return next_word;
 }
 
 llvm::Triple::ArchType arch(const llvm::Module &module) { return llvm::Triple(module.getTargetTriple()).getArch(); }
