@@ -2,7 +2,9 @@
 // on the finished tile. Vectors run along n. The tile (rows x vectors) is chosen so that it fills the registers and divides the
 // shape evenly; each of B's panels (all k, the tile's columns) is used by all row tiles before the next, and is copied together
 // first where it would be read too often from strided memory or lies transposed. A is read in place, an element at a time for
-// all lanes. The whole summed axis is one loop, so the order of summation is that of k on every target and in every grain.
+// all lanes. Where A does not fit into the second cache, a block of it (some row tiles, part of k) is copied together too and
+// used by all panels; sums then wait in memory between the parts of k. Either way the order of summation is that of k, on
+// every target and in every grain.
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -56,12 +58,17 @@ public:
     tile_ = choose_tile(m_, (n_ + width_ - 1) / width_, lanes_.target().vector_registers, row_bytes % 1024 == 0 ? 9 : m_);
     panel_columns_ = tile_.vectors * width_;
     ragged_ = n_ % panel_columns_ != 0;
+    blocking_ = gemm_blocking(kernel_);
+    // Blocks are whole row tiles.
+    block_tiles_ = blocking_.blocked ? std::max<int64_t>(1, blocking_.block_rows / tile_.rows) : tile_.row_tiles;
     const Access &b = kernel_.nodes[b_node_].access;
-    transposed_ = b.strides[n_axis_] != 1;
     bool strided_often = m_ >= 64 && b.strides[k_axis_] != panel_columns_;
-    packs_ = transposed_ || strided_often || (ragged_ && !lanes_.target().has_mask_registers);
+    packs_ = blocking_.blocked || b.strides[n_axis_] != 1 || strided_often || (ragged_ && !lanes_.target().has_mask_registers);
+    auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
-    panel_memory_ = b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, tile_bytes);
+    panel_memory_ = memory(blocking_.panel);
+    block_memory_ = memory(blocking_.block);
+    sums_memory_ = memory(blocking_.sums);
     int work = 0;
     for (const KernelNode &node : kernel_.nodes)
       work += is_elementwise(node.op) || node.partial;
@@ -77,8 +84,6 @@ public:
   }
 
 private:
-  static constexpr int64_t tile_bytes = 16 * 1024; // as shape_kernel counts it
-
   const KernelFrame &frame_;
   const Kernel &kernel_;
   llvm::IRBuilder<> &b_;
@@ -87,15 +92,16 @@ private:
   int a_, b_node_, m_axis_, n_axis_, k_axis_;
   int64_t m_, n_, k_, width_;
   Tile tile_;
-  int64_t panel_columns_ = 0;
-  bool ragged_ = false, transposed_ = false, packs_ = false, epilogue_in_registers_ = false;
-  llvm::Value *tile_memory_, *panel_memory_;
+  GemmBlocking blocking_;
+  int64_t panel_columns_ = 0, block_tiles_ = 1;
+  bool ragged_ = false, packs_ = false, epilogue_in_registers_ = false;
+  llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
 
   using Values = std::vector<llvm::Value *>;
 
   void batch_loops(const Cursor &outer, int axis) {
     if (axis == m_axis_ || axis == n_axis_) {
-      panels(outer);
+      blocks(outer);
       return;
     }
     auto [from, to] = axis == kernel_.grain_axis
@@ -119,7 +125,39 @@ private:
     return {bound(frame_.grain), bound(b_.CreateAdd(frame_.grain, b_.getInt64(1)))};
   }
 
-  void panels(const Cursor &outer) {
+  // What of the summed axis, and which row tiles, are being worked on.
+  struct Part {
+    llvm::Value *k_from, *k_to;
+    llvm::Value *tile_from, *tile_to;
+    llvm::Value *first, *last; // i1: of the parts of k; nullptr where there is only one
+  };
+
+  void blocks(const Cursor &outer) {
+    auto [from, to] = tiles(m_axis_, tile_.row_tiles);
+    if (!blocking_.blocked) {
+      panels(outer, {b_.getInt64(0), b_.getInt64(k_), from, to, nullptr, nullptr});
+      return;
+    }
+    llvm::Value *end = to;
+    frame_.loop(from, end, block_tiles_, [&](llvm::Value *tile_from) {
+      llvm::Value *tile_to = smaller(b_.CreateAdd(tile_from, b_.getInt64(block_tiles_)), end);
+      frame_.loop(b_.getInt64(0), b_.getInt64(k_), blocking_.k_part, [&](llvm::Value *k_from) {
+        llvm::Value *k_to = smaller(b_.CreateAdd(k_from, b_.getInt64(blocking_.k_part)), b_.getInt64(k_));
+        Part part{k_from, k_to, tile_from, tile_to, nullptr, nullptr};
+        if (blocking_.k_part < k_) {
+          part.first = b_.CreateICmpEQ(k_from, b_.getInt64(0));
+          part.last = b_.CreateICmpEQ(k_to, b_.getInt64(k_));
+        }
+        pack_block(outer, part);
+        panels(outer, part);
+      });
+    });
+  }
+
+  llvm::Value *smaller(llvm::Value *x, llvm::Value *y) const { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); }
+  llvm::Value *larger(llvm::Value *x, llvm::Value *y) const { return b_.CreateSelect(b_.CreateICmpSGT(x, y), x, y); }
+
+  void panels(const Cursor &outer, const Part &part) {
     auto [from, to] = tiles(n_axis_, tile_.panels);
     frame_.loop(from, to, 1, [&](llvm::Value *panel) {
       llvm::Value *column = b_.CreateMul(panel, b_.getInt64(panel_columns_));
@@ -128,71 +166,102 @@ private:
         for (int64_t j = 0; j < tile_.vectors; ++j)
           masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(n_));
       if (packs_)
-        pack(outer, column, masks);
-      row_tiles(outer, column, masks);
+        pack_panel(outer, part, column, masks);
+      row_tiles(part, [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
+        emit_tile(outer, part, tile, row, column, masks, rows);
+      });
     });
   }
 
-  void row_tiles(const Cursor &outer, llvm::Value *column, const Values &masks) {
-    auto [from, to] = tiles(m_axis_, tile_.row_tiles);
-    llvm::Value *larger = b_.getInt64(tile_.larger);
-    auto clamp = [&](llvm::Value *value, bool low) {
-      return low ? b_.CreateSelect(b_.CreateICmpSLT(value, larger), value, larger)
-                 : b_.CreateSelect(b_.CreateICmpSGT(value, larger), value, larger);
-    };
-    frame_.loop(from, clamp(to, true), 1, [&](llvm::Value *tile) {
-      emit_tile(outer, b_.CreateMul(tile, b_.getInt64(tile_.rows)), column, masks, tile_.rows);
-    });
+  // body(number, first row, rows) for the row tiles of a part, the larger ones first.
+  void row_tiles(const Part &part, const std::function<void(llvm::Value *, llvm::Value *, int64_t)> &body) {
+    llvm::Value *change = b_.getInt64(tile_.larger);
+    frame_.loop(part.tile_from, smaller(part.tile_to, change), 1,
+                [&](llvm::Value *tile) { body(tile, b_.CreateMul(tile, b_.getInt64(tile_.rows)), tile_.rows); });
     if (tile_.larger < tile_.row_tiles)
-      frame_.loop(clamp(from, false), to, 1, [&](llvm::Value *tile) {
-        llvm::Value *row = b_.CreateAdd(b_.CreateMul(tile, b_.getInt64(tile_.rows - 1)), larger);
-        emit_tile(outer, row, column, masks, tile_.rows - 1);
+      frame_.loop(larger(part.tile_from, change), part.tile_to, 1, [&](llvm::Value *tile) {
+        body(tile, b_.CreateAdd(b_.CreateMul(tile, b_.getInt64(tile_.rows - 1)), change), tile_.rows - 1);
       });
   }
 
+  llvm::Value *element(llvm::Value *base, llvm::Value *offset, int64_t more) const {
+    return element(element(base, offset), b_.getInt64(more));
+  }
   llvm::Value *element(llvm::Value *base, llvm::Value *offset) const { return lanes_.element_pointer(dot_.dtype, base, offset); }
   llvm::Value *at_stride(llvm::Value *base, llvm::Value *index, int64_t stride) const {
     return stride == 0 ? base : element(base, b_.CreateMul(index, b_.getInt64(stride)));
   }
 
   // Copies the panel's columns together: [k][columns of the panel], zeros beyond the edge.
-  void pack(const Cursor &outer, llvm::Value *column, const Values &masks) {
+  void pack_panel(const Cursor &outer, const Part &part, llvm::Value *column, const Values &masks) {
     const Access &access = kernel_.nodes[b_node_].access;
-    llvm::Value *base = at_stride(outer.address(b_node_), column, access.strides[n_axis_]);
     int64_t along_k = access.strides[k_axis_], along_n = access.strides[n_axis_];
-    int64_t done = 0;
-    if (transposed_ && along_k == 1 && !lanes_.is_scalar()) {
-      done = k_ / width_ * width_;
-      frame_.loop(b_.getInt64(0), b_.getInt64(done), width_, [&](llvm::Value *k) {
-        for (int64_t j = 0; j < tile_.vectors; ++j)
-          transpose_block(element(base, k), along_n, b_.CreateAdd(column, b_.getInt64(j * width_)), j,
-                          element(panel_memory_, b_.CreateMul(k, b_.getInt64(panel_columns_))));
+    llvm::Value *base = at_stride(at_stride(outer.address(b_node_), column, along_n), part.k_from, along_k);
+    llvm::Value *count = b_.CreateSub(part.k_to, part.k_from), *done = b_.getInt64(0);
+    if (along_k == 1 && along_n != 1) {
+      done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_)));
+      frame_.loop(b_.getInt64(0), done, width_, [&](llvm::Value *k) {
+        for (int64_t j = 0; j < tile_.vectors; ++j) {
+          // Columns beyond the edge are the last one again; what comes of them is never stored.
+          Values lines;
+          for (int64_t c = 0; c < width_; ++c) {
+            llvm::Value *at = b_.getInt64(j * width_ + c);
+            if (ragged_)
+              at = smaller(at, b_.CreateSub(b_.getInt64(n_ - 1), column));
+            lines.push_back(lanes_.load(dot_.dtype, at_stride(element(base, k), at, along_n)));
+          }
+          transpose(lines);
+          for (int64_t r = 0; r < width_; ++r)
+            lanes_.store(
+                lines[r],
+                element(panel_memory_, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(panel_columns_)), j * width_));
+        }
       });
     }
-    frame_.loop(b_.getInt64(done), b_.getInt64(k_), 1, [&](llvm::Value *k) {
+    frame_.loop(done, count, 1, [&](llvm::Value *k) {
       llvm::Value *from = at_stride(base, k, along_k), *to = element(panel_memory_, b_.CreateMul(k, b_.getInt64(panel_columns_)));
       for (int64_t j = 0; j < tile_.vectors; ++j) {
-        llvm::Value *part = element(from, b_.getInt64(j * width_ * along_n));
-        llvm::Value *loaded =
-            along_n == 1 ? lanes_.load(dot_.dtype, part, masks[j]) : lanes_.load_strided(dot_.dtype, part, along_n, masks[j]);
-        lanes_.store(loaded, element(to, b_.getInt64(j * width_)));
+        llvm::Value *line = element(from, b_.getInt64(j * width_ * along_n));
+        lanes_.store(lanes_.load_strided(dot_.dtype, line, along_n, masks[j]), element(to, b_.getInt64(j * width_)));
       }
     });
   }
 
-  // A square of width x width elements: rows along k in memory (row c is column c of the panel), stored with k as rows.
-  // Columns beyond the edge read the last column again; their values are never stored.
-  void transpose_block(llvm::Value *base, int64_t along_n, llvm::Value *column, int64_t vector, llvm::Value *to) {
-    Values rows;
-    for (int64_t c = 0; c < width_; ++c) {
-      llvm::Value *offset = b_.getInt64(vector * width_ + c);
-      if (ragged_) {
-        llvm::Value *last = b_.CreateSub(b_.getInt64(n_ - 1), b_.CreateSub(column, b_.getInt64(vector * width_)));
-        offset = b_.CreateSelect(b_.CreateICmpSLT(offset, last), offset, last);
+  // Copies the part's rows of A together: a tile after the other, in each [k][rows of a tile].
+  void pack_block(const Cursor &outer, const Part &part) {
+    const Access &access = kernel_.nodes[a_].access;
+    int64_t along_k = access.strides[k_axis_], along_m = access.strides[m_axis_];
+    llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
+    row_tiles(part, [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
+      llvm::Value *base = at_stride(at_stride(outer.address(a_), row, along_m), part.k_from, along_k);
+      llvm::Value *to = block_tile(part, tile), *done = b_.getInt64(0);
+      if (along_k == 1 && rows <= width_) {
+        // Whole vectors are stored; what is beyond the tile's rows is overwritten by the next step of k.
+        done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_)));
+        frame_.loop(b_.getInt64(0), done, width_, [&](llvm::Value *k) {
+          Values lines;
+          for (int64_t r = 0; r < width_; ++r)
+            lines.push_back(r < rows ? lanes_.load(dot_.dtype, element(base, k, r * along_m)) : lines[0]);
+          transpose(lines);
+          for (int64_t r = 0; r < width_; ++r)
+            lanes_.store(lines[r], element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(tile_.rows))));
+        });
       }
-      rows.push_back(lanes_.load(dot_.dtype, at_stride(base, offset, along_n)));
-    }
-    // Swap off-diagonal blocks of halving size: width 16 takes four rounds of 16 shuffles.
+      frame_.loop(done, count, 1, [&](llvm::Value *k) {
+        for (int64_t r = 0; r < rows; ++r) {
+          llvm::Value *one = lanes_.load_uniform(dot_.dtype, element(at_stride(base, k, along_k), b_.getInt64(r * along_m)));
+          lanes_.with_width(1).store(one, element(to, b_.CreateMul(k, b_.getInt64(tile_.rows)), r));
+        }
+      });
+    });
+  }
+
+  llvm::Value *block_tile(const Part &part, llvm::Value *tile) const {
+    return element(block_memory_, b_.CreateMul(b_.CreateSub(tile, part.tile_from), b_.getInt64(blocking_.k_part * tile_.rows)));
+  }
+
+  // A square of vectors: swaps off-diagonal blocks of halving size, so width 16 takes four rounds of 16 shuffles.
+  void transpose(Values &lines) const {
     for (int64_t half = width_ / 2; half > 0; half /= 2) {
       llvm::SmallVector<int, 64> low, high;
       for (int64_t lane = 0; lane < width_; ++lane) {
@@ -202,17 +271,39 @@ private:
       }
       for (int64_t r = 0; r < width_; ++r)
         if (!(r & half)) {
-          llvm::Value *x = rows[r], *y = rows[r + half];
-          rows[r] = b_.CreateShuffleVector(x, y, low);
-          rows[r + half] = b_.CreateShuffleVector(x, y, high);
+          llvm::Value *x = lines[r], *y = lines[r + half];
+          lines[r] = b_.CreateShuffleVector(x, y, low);
+          lines[r + half] = b_.CreateShuffleVector(x, y, high);
         }
     }
-    for (int64_t r = 0; r < width_; ++r)
-      lanes_.store(rows[r], element(to, b_.getInt64(r * panel_columns_ + vector * width_)));
   }
 
-  void emit_tile(const Cursor &outer, llvm::Value *row, llvm::Value *column, const Values &masks, int64_t rows) {
-    std::vector<Values> sums = multiply(outer, row, column, masks, rows);
+  void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
+                 const Values &masks, int64_t rows) {
+    std::vector<Values> sums = multiply(outer, part, tile, row, column, masks, rows);
+    if (!part.last) {
+      finish_tile(outer, row, column, masks, sums);
+      return;
+    }
+    frame_.when(part.last, [&] { finish_tile(outer, row, column, masks, sums); });
+    frame_.when(b_.CreateNot(part.last), [&] { store_sums(sum_tile(part, tile, column), sums); });
+  }
+
+  // Memory for the sums of a tile between parts of k.
+  llvm::Value *sum_tile(const Part &part, llvm::Value *tile, llvm::Value *column) const {
+    llvm::Value *line = b_.CreateMul(b_.CreateSub(tile, part.tile_from), b_.getInt64(tile_.panels * panel_columns_));
+    return element(sums_memory_, b_.CreateMul(b_.CreateAdd(line, column), b_.getInt64(tile_.rows)));
+  }
+
+  void store_sums(llvm::Value *to, const std::vector<Values> &sums) const {
+    for (size_t i = 0; i < sums.size(); ++i)
+      for (int64_t j = 0; j < tile_.vectors; ++j)
+        lanes_.store(sums[i][j], element(to, b_.getInt64(static_cast<int64_t>(i) * panel_columns_ + j * width_)));
+  }
+
+  void finish_tile(const Cursor &outer, llvm::Value *row, llvm::Value *column, const Values &masks,
+                   const std::vector<Values> &sums) {
+    int64_t rows = static_cast<int64_t>(sums.size());
     if (epilogue_in_registers_) {
       std::vector<Cursor> places;
       for (int64_t i = 0; i < rows; ++i) {
@@ -229,9 +320,7 @@ private:
           place.store_root(root);
       return;
     }
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < tile_.vectors; ++j)
-        lanes_.store(sums[i][j], element(tile_memory_, b_.getInt64(i * panel_columns_ + j * width_)));
+    store_sums(tile_memory_, sums);
     frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) {
       Cursor of_row = outer;
       of_row.enter(m_axis_, b_.CreateAdd(row, i));
@@ -257,9 +346,14 @@ private:
     }
   }
 
-  std::vector<Values> multiply(const Cursor &outer, llvm::Value *row, llvm::Value *column, const Values &masks, int64_t rows) {
+  std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
+                               const Values &masks, int64_t rows) {
     const Access &a = kernel_.nodes[a_].access, &b = kernel_.nodes[b_node_].access;
-    llvm::Value *a_base = at_stride(outer.address(a_), row, a.strides[m_axis_]);
+    llvm::Value *a_base = blocking_.blocked
+                              ? block_tile(part, tile)
+                              : at_stride(at_stride(outer.address(a_), row, a.strides[m_axis_]), part.k_from, a.strides[k_axis_]);
+    int64_t a_step = blocking_.blocked ? tile_.rows : a.strides[k_axis_];
+    int64_t a_row = blocking_.blocked ? 1 : a.strides[m_axis_];
     llvm::Value *b_base = packs_ ? panel_memory_ : at_stride(outer.address(b_node_), column, b.strides[n_axis_]);
     int64_t b_step = packs_ ? panel_columns_ : b.strides[k_axis_];
     std::vector<Values> variables(rows);
@@ -269,15 +363,21 @@ private:
         of_row.push_back(frame_.variable(zero->getType(), "acc"));
         b_.CreateStore(zero, of_row.back());
       }
-    frame_.loop(b_.getInt64(0), b_.getInt64(k_), 1, [&](llvm::Value *k) {
+    if (part.first)
+      frame_.when(b_.CreateNot(part.first), [&] {
+        llvm::Value *from = sum_tile(part, tile, column);
+        for (int64_t i = 0; i < rows; ++i)
+          for (int64_t j = 0; j < tile_.vectors; ++j)
+            b_.CreateStore(lanes_.load(dot_.dtype, element(from, b_.getInt64(i * panel_columns_ + j * width_))), variables[i][j]);
+      });
+    frame_.loop(b_.getInt64(0), b_.CreateSub(part.k_to, part.k_from), 1, [&](llvm::Value *k) {
       llvm::Value *b_row = at_stride(b_base, k, b_step);
       Values columns;
       for (int64_t j = 0; j < tile_.vectors; ++j)
         columns.push_back(lanes_.load(dot_.dtype, element(b_row, b_.getInt64(j * width_)), packs_ ? nullptr : masks[j]));
-      llvm::Value *a_column = at_stride(a_base, k, a.strides[k_axis_]);
+      llvm::Value *a_column = at_stride(a_base, k, a_step);
       for (int64_t i = 0; i < rows; ++i) {
-        llvm::Value *splat =
-            lanes_.splat(lanes_.load_uniform(dot_.dtype, element(a_column, b_.getInt64(i * a.strides[m_axis_]))));
+        llvm::Value *splat = lanes_.splat(lanes_.load_uniform(dot_.dtype, element(a_column, b_.getInt64(i * a_row))));
         for (int64_t j = 0; j < tile_.vectors; ++j) {
           llvm::Value *sum = b_.CreateLoad(zero->getType(), variables[i][j]);
           b_.CreateStore(lanes_.mad(splat, columns[j], sum), variables[i][j]);

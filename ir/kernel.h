@@ -105,6 +105,16 @@ struct Kernel {
   int64_t points() const; // product of all axes
 };
 
+// How the gemm recipe cuts its matrices for the caches, and its scratch slot; from the shape alone. Byte offsets of: a tile of
+// finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, a block of A (block_rows x k_part, copied
+// together) and the sums of the block's rows, which wait there between the parts of k.
+struct GemmBlocking {
+  bool blocked = false;
+  int64_t k_part = 0, block_rows = 0;
+  int64_t panel = 0, block = 0, sums = 0, end = 0;
+};
+GemmBlocking gemm_blocking(const Kernel &kernel);
+
 // The kernel as text, as `--emit=fused` shows it. `identity` leaves out names, places and the region's values: two kernels
 // with equal identity are one function.
 std::string kernel_text(const Kernel &kernel, bool identity = false);

@@ -242,7 +242,11 @@ void cut_grains(Kernel &kernel) {
     return;
   // The unit is what must stay together: a few vectors along the vector axis, a tile of rows of a dot.
   auto units = [&](int axis) {
-    int64_t unit = axis == kernel.vector_axis ? vector_axis_unit : kernel.recipe == Recipe::gemm && axis == kernel.dot_axes.m[0] ? 16 : 1;
+    bool gemm = kernel.recipe == Recipe::gemm;
+    int64_t unit = gemm && axis == kernel.dot_axes.m[0] ? 16
+                   : gemm && axis == kernel.vector_axis ? 64
+                   : axis == kernel.vector_axis         ? vector_axis_unit
+                                                        : 1;
     return kernel.axes[axis].size / unit;
   };
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
@@ -267,13 +271,12 @@ void shape_kernel(Kernel &kernel) {
   choose_homes(kernel);
   count_work(kernel);
   cut_grains(kernel);
-  // Row homes, and for a tile of accumulators: the tile, and a panel of 256 bytes for each step of the summed axis.
   kernel.scratch_bytes = 0;
   for (const KernelNode &node : kernel.nodes)
     if (node.home == Home::row)
       kernel.scratch_bytes += (home_bytes(kernel, node) + vector_bytes - 1) / vector_bytes * vector_bytes;
   if (kernel.recipe == Recipe::gemm)
-    kernel.scratch_bytes += 16 * 1024 + kernel.axes[kernel.dot_axes.k[0]].size * 256;
+    kernel.scratch_bytes = gemm_blocking(kernel).end;
 }
 
 } // namespace nnc
