@@ -39,15 +39,15 @@ bool match_axes(const Shape &shape, const Shape &new_shape,
   }
 }
 
-Source blocked(std::string reason) {
-  Source source;
-  source.kind = Source::Kind::blocked;
+ElementSource blocked(std::string reason) {
+  ElementSource source;
+  source.kind = ElementSource::Kind::blocked;
   source.reason = std::move(reason);
   return source;
 }
 
-Source reshaped(Source source, const Shape &shape, const Shape &new_shape) {
-  if (source.kind == Source::Kind::member) {
+ElementSource reshaped(ElementSource source, const Shape &shape, const Shape &new_shape) {
+  if (source.kind == ElementSource::Kind::member) {
     std::vector<int> dims(new_shape.size(), -1);
     bool renamed = match_axes(shape, new_shape, [&](std::vector<int> from, std::vector<int> to) {
       if (from.size() != 1 || to.size() != 1)
@@ -68,13 +68,13 @@ Source reshaped(Source source, const Shape &shape, const Shape &new_shape) {
 }
 
 // Axis i of the result is axis from[i] of the operand, or repeats where from[i] is -1.
-Source renamed(Source source, const std::vector<int> &from) {
-  Source result = source;
+ElementSource renamed(ElementSource source, const std::vector<int> &from) {
+  ElementSource result = source;
   result.strides.assign(from.size(), 0);
   result.dims.assign(from.size(), -1);
   for (size_t i = 0; i < from.size(); ++i)
     if (from[i] >= 0) {
-      if (source.kind == Source::Kind::member)
+      if (source.kind == ElementSource::Kind::member)
         result.dims[i] = source.dims[from[i]];
       else
         result.strides[i] = source.strides[from[i]];
@@ -98,24 +98,24 @@ std::optional<Shape> reshape_strides(const Shape &shape, const Shape &strides, c
   return fits ? std::optional(result) : std::nullopt;
 }
 
-Source resolve(const Region &region, Value value, const std::function<bool(int)> &is_member) {
+ElementSource resolve(const Region &region, Value value, const std::function<bool(int)> &is_member) {
   const Node &node = region.node(value);
   const Shape &shape = region.type(value).shape;
-  Source source;
+  ElementSource source;
   source.value = value;
   if (is_member(value.node)) {
-    source.kind = Source::Kind::member;
+    source.kind = ElementSource::Kind::member;
     for (size_t i = 0; i < shape.size(); ++i)
       source.dims.push_back(static_cast<int>(i));
     return source;
   }
   if (node.op == Op::constant && node.data->splat) {
-    source.kind = Source::Kind::constant;
+    source.kind = ElementSource::Kind::constant;
     source.strides.assign(shape.size(), 0);
     return source;
   }
   if (node.op == Op::iota) {
-    source.kind = Source::Kind::index;
+    source.kind = ElementSource::Kind::index;
     source.strides.assign(shape.size(), 0);
     source.strides[node.attrs.axis] = 1;
     return source;
@@ -128,7 +128,7 @@ Source resolve(const Region &region, Value value, const std::function<bool(int)>
   Value operand = node.operands[0];
   const Shape &operand_shape = region.type(operand).shape;
   source = resolve(region, operand, is_member);
-  if (source.kind == Source::Kind::blocked)
+  if (source.kind == ElementSource::Kind::blocked)
     return source;
   std::vector<int> from(shape.size(), -1);
   switch (node.op) {
@@ -143,7 +143,7 @@ Source resolve(const Region &region, Value value, const std::function<bool(int)>
   case Op::reshape:
     return reshaped(std::move(source), operand_shape, shape);
   case Op::slice:
-    if (source.kind == Source::Kind::member)
+    if (source.kind == ElementSource::Kind::member)
       return blocked("a slice of a value computed in the kernel");
     for (size_t i = 0; i < shape.size(); ++i) {
       source.offset += node.attrs.start[i] * source.strides[i];

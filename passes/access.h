@@ -8,7 +8,7 @@
 namespace nnc {
 
 // A value seen through views, axis by axis.
-struct Source {
+struct ElementSource {
   enum class Kind : uint8_t {
     buffer,   // elements of `value` in memory: offset + sum of strides[i] * index[i]
     member,   // a value computed in the same kernel: its axis dims[i] lies along axis i, -1 where it repeats
@@ -26,7 +26,7 @@ struct Source {
 
 // Looks through the views below `value` to what they read. `is_member(node)`: the node is computed in the same kernel.
 // pad, concat and everything that computes are buffers unless they are members.
-Source resolve(const Region &region, Value value, const std::function<bool(int)> &is_member);
+ElementSource resolve(const Region &region, Value value, const std::function<bool(int)> &is_member);
 
 // Strides of `shape` seen as `new_shape` (the same elements in row-major order), or nullopt where that needs a copy.
 std::optional<Shape> reshape_strides(const Shape &shape, const Shape &strides, const Shape &new_shape);

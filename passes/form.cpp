@@ -43,7 +43,7 @@ constexpr int no_axis = -1; // of an axis of size 1
 
 // A value as a member or root reads it: where it comes from, and the axis class of each of its axes.
 struct Use {
-  Source source;
+  ElementSource source;
   std::vector<int> dims;
 };
 
@@ -113,10 +113,10 @@ private:
   Use make_use(Value value) {
     Use use;
     use.source = resolve(region_, value, [&](int node) { return member_index(node) >= 0; });
-    if (use.source.kind == Source::Kind::blocked)
+    if (use.source.kind == ElementSource::Kind::blocked)
       throw Refused{use.source.reason};
     use.dims = new_dims(region_.type(value).shape);
-    if (use.source.kind == Source::Kind::member) {
+    if (use.source.kind == ElementSource::Kind::member) {
       int producer = member_index(use.source.value.node);
       for (size_t i = 0; i < use.dims.size(); ++i)
         if (use.source.dims[i] >= 0)
@@ -133,7 +133,7 @@ private:
       std::vector<Use> uses;
       for (Value operand : node.operands) {
         uses.push_back(make_use(operand));
-        if (uses.back().source.kind == Source::Kind::member)
+        if (uses.back().source.kind == ElementSource::Kind::member)
           used_inside_[member_index(uses.back().source.value.node)] = true;
       }
       uses_.push_back(std::move(uses));
@@ -177,7 +177,7 @@ private:
   void unite_readers() {
     std::map<std::tuple<Value, int64_t, Shape>, const std::vector<int> *> readers;
     auto note = [&](const Use &use) {
-      if (use.source.kind != Source::Kind::buffer)
+      if (use.source.kind != ElementSource::Kind::buffer)
         return;
       auto [at, added] = readers.try_emplace({use.source.value, use.source.offset, use.source.strides}, &use.dims);
       for (size_t i = 0; i < use.dims.size() && !added; ++i)
@@ -302,13 +302,13 @@ private:
 
   // The kernel node that gives a use its value.
   int node_of_use(const Use &use, DType dtype) {
-    const Source &source = use.source;
+    const ElementSource &source = use.source;
     KernelNode node;
     node.dtype = dtype;
     switch (source.kind) {
-    case Source::Kind::member:
+    case ElementSource::Kind::member:
       return node_of_member_[member_index(source.value.node)];
-    case Source::Kind::constant: {
+    case ElementSource::Kind::constant: {
       const Tensor &data = *region_.node(source.value).data;
       node.op = Op::constant;
       if (is_float(dtype))
@@ -317,7 +317,7 @@ private:
         node.integer = data.get_int(0);
       return add_node(node);
     }
-    case Source::Kind::index:
+    case ElementSource::Kind::index:
       node.op = Op::iota;
       node.access = make_access(-1, source.offset, source.strides, use.dims);
       break;

@@ -60,15 +60,15 @@ private:
   void store_first() {
     std::vector<Value> wanted;
     for (const Node &node : old_.nodes) {
-      if (node.op == Op::reshape && resolve(old_, node.operands[0], nothing_is_member).kind != Source::Kind::constant) {
-        Source source = resolve(old_, node.operands[0], nothing_is_member);
+      if (node.op == Op::reshape && resolve(old_, node.operands[0], nothing_is_member).kind != ElementSource::Kind::constant) {
+        ElementSource source = resolve(old_, node.operands[0], nothing_is_member);
         if (!reshape_strides(old_.type(node.operands[0]).shape, source.strides, node.type().shape))
           wanted.push_back(node.operands[0]);
       }
       if (node.op == Op::dot)
         for (Value operand : node.operands)
-          if (Source source = resolve(old_, operand, nothing_is_member);
-              source.kind == Source::Kind::constant || source.kind == Source::Kind::index)
+          if (ElementSource source = resolve(old_, operand, nothing_is_member);
+              source.kind == ElementSource::Kind::constant || source.kind == ElementSource::Kind::index)
             wanted.push_back(operand);
     }
     if (wanted.empty())

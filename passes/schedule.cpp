@@ -23,9 +23,10 @@ Value whole(const Function &function, Value value) {
   Value source = stored_base(function, value);
   if (!stands_alone(function.node(source)))
     return {};
-  Source seen = resolve(function, value, [](int) { return false; });
+  ElementSource seen = resolve(function, value, [](int) { return false; });
   const Shape &shape = function.type(value).shape;
-  return seen.kind == Source::Kind::buffer && seen.offset == 0 && function.type(source).elements() == element_count(shape) &&
+  return seen.kind == ElementSource::Kind::buffer && seen.offset == 0 &&
+                 function.type(source).elements() == element_count(shape) &&
                  reshape_strides(shape, seen.strides, {element_count(shape)}) == Shape{element_count(shape) == 1 ? 0 : 1}
              ? source
              : Value{};
