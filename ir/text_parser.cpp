@@ -4,21 +4,16 @@
 #include "ir/error.h"
 #include "ir/literal.h"
 #include "ir/text.h"
-#include "ir/text_lexer.h"
+#include "ir/text_reader.h"
 #include "ir/verify.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
-#include <limits>
 #include <unordered_map>
 
 namespace nnc {
 
 namespace {
-
-using Token = TextToken;
-using Kind = TextToken::Kind;
 
 // Where the names of one region lead, and the constants that its literals became.
 struct Scope {
@@ -29,14 +24,14 @@ struct Scope {
 
 // What stands between a node's parentheses, before its type is known.
 struct Inside {
-  std::vector<Token> operands; // values and literals
+  std::vector<TextToken> operands; // values and literals
   Attrs attrs;
   std::vector<AttrKey> given;
 };
 
-class Parser {
+class Parser : TextReader {
 public:
-  Parser(std::string_view text, const std::string &file) : lexer_(text, file) {}
+  using TextReader::TextReader;
 
   Module parse() {
     const Token first = lexer_.peek();
@@ -69,167 +64,30 @@ public:
   }
 
 private:
-  // Tokens.
-
-  Token expect(Kind kind, std::string_view what) {
-    if (lexer_.peek().kind != kind)
-      expected(what);
-    return lexer_.next();
-  }
-  void expect(std::string_view mark) {
-    if (!accept(mark))
-      expected(fmt::format("`{}`", mark));
-  }
-  void expect_name(std::string_view name) {
-    if (!lexer_.peek().is_name(name))
-      expected(fmt::format("`{}`", name));
-    lexer_.next();
-  }
-  bool accept(std::string_view mark) {
-    if (!lexer_.peek().is(mark))
-      return false;
-    lexer_.next();
-    return true;
-  }
-  [[noreturn]] void expected(std::string_view what) {
-    const Token &token = lexer_.peek();
-    const std::string found = token.kind == Kind::end ? "the end" : fmt::format("`{}`", token.text);
-    lexer_.fail(token, fmt::format("expected {}, found {}", what, found));
-  }
-  std::string string() { return lexer_.unescaped(expect(Kind::string, "a string")); }
-
-  // item {"," item} up to the closing mark, which is taken too.
-  template <typename Item> void list_until(std::string_view closing, Item item) {
-    if (accept(closing))
-      return;
-    do
-      item();
-    while (accept(","));
-    expect(closing);
-  }
-
-  int64_t integer(const Token &token, int64_t largest = std::numeric_limits<int64_t>::max()) {
-    int64_t value = 0;
-    const char *end = token.text.data() + token.text.size();
-    const auto [parsed, error] = std::from_chars(token.text.data(), end, value);
-    if (error != std::errc() || parsed != end || value > largest)
-      lexer_.fail(token, fmt::format("`{}` is no whole number up to {}", token.text, largest));
-    return value;
-  }
-  int small_int() { // of a place
-    const Token token = expect(Kind::number, "a number");
-    const int64_t value = integer(token, std::numeric_limits<int>::max());
-    if (value < 0)
-      lexer_.fail(token, fmt::format("`{}` is negative", token.text));
-    return static_cast<int>(value);
-  }
-  int64_t whole() { return integer(expect(Kind::number, "a whole number")); }
-  Shape whole_list() {
-    Shape list;
-    expect("[");
-    list_until("]", [&] { list.push_back(whole()); });
-    return list;
-  }
-
-  // Types, places, literals.
-
-  Type type() {
-    const Token token = lexer_.peek();
-    const std::optional<DType> dtype = dtype_from_name(expect(Kind::name, "a type").text);
-    if (!dtype)
-      lexer_.fail(token, fmt::format("unknown dtype `{}`", token.text));
-    Shape shape = lexer_.peek().is("[") ? whole_list() : Shape{};
-    try {
-      return checked_type(*dtype, std::move(shape));
-    } catch (const Error &error) {
-      lexer_.fail(token, error.what());
-    }
-  }
-
-  std::vector<Type> types() {
-    std::vector<Type> list;
-    do
-      list.push_back(type());
-    while (accept(","));
-    return list;
-  }
-
-  Loc place() {
-    Loc loc;
-    if (!accept("@"))
-      return loc;
-    loc.line = small_int();
-    expect(":");
-    loc.column = small_int();
-    if (accept(":")) {
-      loc.file = loc.line;
-      loc.line = loc.column;
-      loc.column = small_int();
-    }
-    while (accept("'"))
-      ++loc.order;
-    if (accept("/"))
-      loc.path = small_int();
-    return loc;
-  }
-
-  static bool is_literal(const Token &token) {
-    return token.kind == Kind::number || token.is_name("inf") || token.is_name("nan") || token.is_name("true") ||
-           token.is_name("false");
-  }
-  Token literal() {
-    if (!is_literal(lexer_.peek()))
-      expected("a number");
-    return lexer_.next();
-  }
-
-  // Writes the literal as element i.
-  void store(Tensor &tensor, int64_t i, const Token &token) {
-    const DType dtype = tensor.type.dtype;
-    const bool is_word = token.is_name("true") || token.is_name("false");
-    if (is_word != is_bool(dtype))
-      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
-    if (is_bool(dtype))
-      return tensor.set_int(i, token.is_name("true"));
-    if (dtype == DType::f32)
-      return tensor.set(i, number<float>(token, dtype));
-    if (dtype == DType::f64)
-      return tensor.set(i, number<double>(token, dtype));
-    const int64_t value = number<int64_t>(token, dtype);
-    tensor.set_int(i, value);
-    if (tensor.get_int(i) != value)
-      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
-  }
-  template <typename T> T number(const Token &token, DType dtype) {
-    T value{};
-    const char *end = token.text.data() + token.text.size();
-    const auto [parsed, error] = std::from_chars(token.text.data(), end, value);
-    if (error != std::errc() || parsed != end)
-      lexer_.fail(token, fmt::format("`{}` is no {}", token.text, dtype_name(dtype)));
-    return value;
-  }
-
   // Sections.
 
-  void parse_file() {
+  // Numbers of files and paths are for the reader: they count up.
+  void expect_next(std::string_view what, size_t number) {
     const Token token = lexer_.peek();
-    if (small_int() != static_cast<int>(module_.files.size()))
-      lexer_.fail(token, fmt::format("file {} comes next", module_.files.size()));
+    if (count() != static_cast<int>(number))
+      lexer_.fail(token, fmt::format("{} {} comes next", what, number));
+  }
+
+  void parse_file() {
+    expect_next("file", module_.files.size());
     module_.files.push_back(string());
   }
 
   void parse_path() {
-    const Token token = lexer_.peek();
-    if (small_int() != static_cast<int>(module_.paths.size()))
-      lexer_.fail(token, fmt::format("path {} comes next", module_.paths.size()));
+    expect_next("path", module_.paths.size());
     expect("=");
     std::vector<Call> calls;
-    do {
+    list([&] {
       const Token name = expect(Kind::name, "a function");
       if (!lexer_.peek().is("@"))
         expected("`@`");
       calls.push_back({std::string(name.text), place()});
-    } while (accept(","));
+    });
     module_.paths.push_back(std::move(calls));
   }
 
@@ -356,9 +214,7 @@ private:
 
   void parse_node(Scope &scope, bool in_fused) {
     std::vector<Token> names;
-    do
-      names.push_back(expect(Kind::value, "a value"));
-    while (accept(","));
+    list([&] { names.push_back(expect(Kind::value, "a value")); });
     expect("=");
     const Token name = expect(Kind::name, "an op");
     if (name.text == "fused") {
@@ -411,10 +267,8 @@ private:
     expect("(");
     list_until(")", [&] {
       const Token token = lexer_.peek();
-      if (token.kind == Kind::value || is_literal(token)) {
-        inside.operands.push_back(lexer_.next());
-        return;
-      }
+      if (token.kind == Kind::value || is_literal(token))
+        return inside.operands.push_back(lexer_.next());
       const AttrKey key = attr_key(token);
       const std::vector<AttrKey> &attrs = op_info(op).attrs;
       if (key == AttrKey::shape || std::find(attrs.begin(), attrs.end(), key) == attrs.end())
@@ -554,9 +408,7 @@ private:
     while (lexer_.peek().kind == Kind::value)
       parse_node(inner, true);
     expect_name("yield");
-    do
-      body.results.push_back(find(inner, expect(Kind::value, "a value")));
-    while (accept(","));
+    list([&] { body.results.push_back(find(inner, expect(Kind::value, "a value"))); });
     expect("}");
     if (names.size() != node.types.size() || body.results.size() != node.types.size())
       lexer_.fail(types_place,
@@ -568,7 +420,6 @@ private:
     add(scope, std::move(node), names);
   }
 
-  TextLexer lexer_;
   Module module_;
   std::unordered_map<std::string, int> states_; // by path
 };
