@@ -210,11 +210,11 @@ private:
         own_line[i] = broken_up = true;
   }
 
-  std::string pointer_name(int pointer) const {
+  std::string written_name(int pointer) const {
     for (const KernelRoot &root : kernel.roots)
-      if (root.access.pointer == pointer && kernel.pointers[pointer].written && !kernel.nodes[root.node].name.empty())
+      if (root.access.pointer == pointer && !is_leaf(kernel.nodes[root.node].op) && !kernel.nodes[root.node].name.empty())
         return "%" + kernel.nodes[root.node].name;
-    return read_name(pointer);
+    return fmt::format("%p{}", pointer);
   }
 
   std::string read_name(int pointer) const {
@@ -266,7 +266,7 @@ private:
 
   std::string place(const Access &access) const {
     const KernelPointer &pointer = kernel.pointers[access.pointer];
-    const std::string name = pointer.read ? read_name(access.pointer) + "!" : pointer_name(access.pointer);
+    const std::string name = pointer.read ? read_name(access.pointer) + "!" : written_name(access.pointer);
     const bool has_inner =
         std::any_of(access.strides.begin() + kernel.rows, access.strides.end(), [](int64_t s) { return s != 0; });
     return name + indices(access, has_inner ? axis_count() : kernel.rows);
@@ -373,7 +373,8 @@ std::string kernel_summary(const Kernel &kernel) {
   }
   const std::string header = Printer(kernel, true).header();
   const size_t axes = header.find_first_not_of(' ', recipe_name(kernel.recipe).size());
-  return fmt::format("{}, {} stages", header.substr(axes, header.find("   ", axes) - axes), kernel.stages);
+  return fmt::format("{}, {} stage{}", header.substr(axes, header.find("   ", axes) - axes), kernel.stages,
+                     kernel.stages == 1 ? "" : "s");
 }
 
 } // namespace nnc

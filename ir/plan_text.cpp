@@ -23,6 +23,10 @@ std::string amount(double number, std::string_view unit) {
   return fmt::format("{:.3g} {}{}", number, prefixes[power], unit);
 }
 
+std::string counted(size_t number, std::string_view thing) {
+  return fmt::format("{} {}{}", number, thing, number == 1 ? "" : "s");
+}
+
 std::vector<std::string> words(const std::string &text) {
   std::vector<std::string> result;
   for (size_t at = 0; at < text.size();) {
@@ -58,7 +62,8 @@ std::string step_text(const Plan &plan, const PlanEntry &entry, const Step &step
   std::vector<std::string> names = words(step.note);
   names.resize(step.args.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    if (names[i].empty())
+    const bool is_number = names[i].find_first_not_of("0123456789") == std::string::npos; // or there is none
+    if (is_number && (names[i].empty() || step.args[i].space != Ref::Space::workspace))
       names[i] = place_name(plan, entry, step.args[i]);
     names[i] = "%" + names[i];
   }
@@ -96,8 +101,9 @@ std::string entry_text(const Plan &plan, const PlanEntry &entry) {
     if (step.kernel >= 0)
       kernels.insert(step.kernel);
   std::string text = fmt::format("plan {}({}) -> ({})\n", entry.name, types_text(entry.inputs), types_text(entry.outputs));
-  text += fmt::format("  workspace {} bytes + {} a thread   {} steps, {} kernels   {}   {} moved\n", entry.workspace_bytes,
-                      entry.slot_bytes, entry.steps.size(), kernels.size(), amount(entry.flop, "FLOP"), amount(entry.bytes, "B"));
+  text += fmt::format("  workspace {} bytes + {} a thread   {}, {}   {}   {} moved\n", entry.workspace_bytes, entry.slot_bytes,
+                      counted(entry.steps.size(), "step"), counted(kernels.size(), "kernel"), amount(entry.flop, "FLOP"),
+                      amount(entry.bytes, "B"));
   for (const Step &step : entry.steps)
     text += step_text(plan, entry, step);
   return text;

@@ -4,6 +4,7 @@
 
 #include "ir/builder.h"
 #include "ir/error.h"
+#include "ir/text.h"
 #include "passes/access.h"
 #include "passes/body.h"
 #include "passes/form.h"
@@ -47,6 +48,12 @@ private:
   std::map<std::string, int64_t> constants_;
 };
 
+// What a step is called with, and its name for the text.
+struct Arg {
+  Ref ref;
+  std::string name;
+};
+
 // Memory of the workspace that is in use from one step to another.
 struct Block {
   int64_t bytes = 0;
@@ -62,6 +69,7 @@ public:
   PlanEntry run() {
     describe();
     schedule_ = make_schedule(function_);
+    texts_ = value_texts(function_);
     for (const Schedule::Item &item : schedule_.items) {
       if (item.node < 0)
         add_check(item.check);
@@ -80,6 +88,7 @@ private:
   const Plan &plan_;
   Pool &pool_;
   Schedule schedule_;
+  std::vector<std::vector<std::string>> texts_;
   PlanEntry entry_;
   std::vector<Block> blocks_;
   std::map<Value, int> block_of_;
@@ -131,17 +140,22 @@ private:
     return block_ref(at->second, type.bytes());
   }
 
+  Arg arg(Value value) { return {ref(value), texts_[value.node][value.index].substr(1)}; }
+
   Ref block_ref(int block, int64_t bytes) {
     blocks_[block].last = static_cast<int>(entry_.steps.size());
     return {Ref::Space::workspace, block, 0, bytes};
   }
 
-  void add_step(Kernel kernel, std::vector<Ref> args, Loc loc) {
+  void add_step(Kernel kernel, const std::vector<Arg> &args, Loc loc) {
     Step step;
     entry_.slot_bytes = std::max(entry_.slot_bytes, kernel.scratch_bytes);
     entry_.flop += kernel.flop;
     entry_.bytes += kernel.bytes;
-    step.args = std::move(args);
+    for (const Arg &arg : args) {
+      step.args.push_back(arg.ref);
+      step.note += (step.note.empty() ? "" : " ") + arg.name;
+    }
     step.loc = loc;
     step.kernel = pool_.kernel(std::move(kernel));
     entry_.steps.push_back(std::move(step));
@@ -153,7 +167,9 @@ private:
     for (int r = 0; r < result; ++r)
       step.check += function_.function_results[r].kind == Result::Kind::check;
     ++step.check;
-    step.args = {ref(stored_base(function_, check.value))};
+    const Arg tested = arg(stored_base(function_, check.value));
+    step.args = {tested.ref};
+    step.note = tested.name;
     step.loc = check.loc;
     entry_.steps.push_back(std::move(step));
   }
@@ -164,12 +180,12 @@ private:
     if (!formed.kernel)
       throw Error(fmt::format("internal error: {}: %{} is no kernel: {}", function_.name, node.name(), formed.refusal));
     Kernel kernel = std::move(*formed.kernel);
-    std::vector<Ref> args;
+    std::vector<Arg> args;
     std::vector<std::pair<Value, int>> partials; // result, block of its partials
     size_t root = 0;
     for (KernelPointer &pointer : kernel.pointers) {
       if (pointer.read) {
-        args.push_back(ref(node.operands[pointer.value.node]));
+        args.push_back(arg(node.operands[pointer.value.node]));
         continue;
       }
       Value result{index, static_cast<int>(root)};
@@ -177,9 +193,9 @@ private:
         int64_t bytes = function_.type(result).bytes() * kernel.grains;
         int block = new_block(bytes);
         partials.push_back({result, block});
-        args.push_back(block_ref(block, bytes));
+        args.push_back({block_ref(block, bytes), texts_[index][root].substr(1) + ".partials"});
       } else {
-        args.push_back(ref(result));
+        args.push_back(arg(result));
       }
       ++root;
     }
@@ -188,17 +204,17 @@ private:
     std::vector<Op> ops;
     for (auto [result, block] : partials)
       ops.push_back(kernel.nodes[kernel.roots[result.index].node].op);
-    add_step(std::move(kernel), std::move(args), node.loc);
+    add_step(std::move(kernel), args, node.loc);
     for (size_t p = 0; p < partials.size(); ++p)
       combine(ops[p], partials[p].first, partials[p].second, grains, node.loc);
   }
 
   // An operand and a root in the same memory are one pointer.
-  static void write_in_place(Kernel &kernel, std::vector<Ref> &args) {
+  static void write_in_place(Kernel &kernel, std::vector<Arg> &args) {
     for (KernelRoot &root : kernel.roots) {
       int written = root.access.pointer;
       for (size_t p = 0; p < args.size(); ++p) {
-        if (static_cast<int>(p) == written || !(args[p] == args[written]))
+        if (static_cast<int>(p) == written || !(args[p].ref == args[written].ref))
           continue;
         kernel.pointers[p].written = true;
         kernel.pointers.erase(kernel.pointers.begin() + written);
@@ -225,7 +241,8 @@ private:
     builder.set_name(whole, function_.node(result).names[result.index]);
     body.results = {whole};
     Kernel kernel = *form_body(body).kernel;
-    add_step(std::move(kernel), {block_ref(block, type.bytes() * grains), ref(result)}, loc);
+    const Arg whole_arg = arg(result);
+    add_step(std::move(kernel), {{block_ref(block, type.bytes() * grains), whole_arg.name + ".partials"}, whole_arg}, loc);
   }
 
   // pad fills, then writes its operand into the frame; concat writes one operand after another.
@@ -258,11 +275,11 @@ private:
   void add_part(const Region &region, Value value, Value source, int64_t offset, const Shape &strides, int index) {
     Kernel kernel = copy_kernel(region, value, offset, strides);
     kernel.pointers.back().elements = function_.nodes[index].type().elements();
-    std::vector<Ref> args;
+    std::vector<Arg> args;
     if (kernel.pointers[0].read)
-      args.push_back(ref(source));
-    args.push_back(ref({index, 0}));
-    add_step(std::move(kernel), std::move(args), function_.nodes[index].loc);
+      args.push_back(arg(source));
+    args.push_back(arg({index, 0}));
+    add_step(std::move(kernel), args, function_.nodes[index].loc);
   }
 
   // First fit, in order of birth: the lowest place that is free for the whole life of the block.

@@ -1,0 +1,208 @@
+// Whole modules through fuse and planning: the Plan interpreter agrees with the reference interpreter, and the plan passes the
+// verifier. Written as IR text, so that neither the frontend nor generated code is in the way.
+#include "ir/plan_interpreter.h"
+#include "ir/text.h"
+#include "passes/passes.h"
+#include "passes/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace nnc {
+namespace {
+
+Tensor random_tensor(const Type &type, std::mt19937 &random) {
+  Tensor tensor(type);
+  std::uniform_real_distribution<double> real(-1, 1);
+  for (int64_t i = 0; i < type.elements(); ++i)
+    if (is_float(type.dtype))
+      tensor.set(i, real(random));
+    else
+      tensor.set_int(i, static_cast<int64_t>(random() % 8));
+  return tensor;
+}
+
+void expect_near(const Tensor &actual, const Tensor &expected, const std::string &what) {
+  ASSERT_EQ(actual.type, expected.type) << what;
+  double largest = 1e-3;
+  for (int64_t i = 0; i < expected.type.elements(); ++i)
+    largest = std::max(largest, std::fabs(expected.get(i)));
+  const double tolerance = is_float(expected.type.dtype) ? 2e-5 * largest : 0;
+  for (int64_t i = 0; i < expected.type.elements(); ++i)
+    ASSERT_LE(std::fabs(actual.get(i) - expected.get(i)), tolerance)
+        << what << "[" << i << "]: " << actual.get(i) << " instead of " << expected.get(i);
+}
+
+// Every entry, on random inputs and states.
+void compare(const std::string &text) {
+  const Module source = parse_module(text, "test.nnir");
+  Module reference = source, module = source;
+  PassOptions only_grad, checked;
+  only_grad.passes = {"grad"};
+  checked.verify_each = true;
+  run_passes(reference, only_grad);
+  run_passes(module, checked);
+  const Plan plan = make_plan(module, "test.nnir");
+  ASSERT_EQ(verify_plan(plan), "") << plan_text(plan);
+  std::mt19937 random(7);
+  for (size_t e = 0; e < reference.functions.size(); ++e) {
+    const Function &function = reference.functions[e];
+    std::vector<Tensor> inputs, states;
+    for (int a = 0; a < function.args; ++a)
+      if (function.arg_info[a].state < 0)
+        inputs.push_back(random_tensor(function.nodes[a].type(), random));
+    for (const State &state : reference.states)
+      states.push_back(random_tensor(state.type, random));
+    const RunResult expected = interpret(function, inputs, states);
+    const RunResult actual = interpret(plan, plan.entries[e], inputs, states);
+    SCOPED_TRACE(plan_text(plan));
+    ASSERT_EQ(actual.failed_check, expected.failed_check);
+    ASSERT_EQ(actual.outputs.size(), expected.outputs.size());
+    for (size_t i = 0; i < expected.outputs.size(); ++i)
+      expect_near(actual.outputs[i].second, expected.outputs[i].second, expected.outputs[i].first);
+    std::vector<Tensor> after = states;
+    for (const auto &[index, value] : expected.states)
+      after[index] = value;
+    if (!actual.states.empty())
+      for (size_t s = 0; s < after.size(); ++s)
+        expect_near(actual.states[s].second, after[s], reference.states[s].path);
+  }
+}
+
+TEST(planning, elementwise_and_views) {
+  compare(R"(module "t.nn"
+func f(%x: f32[6,10] input, %y: f32[10,6] input) -> (a = %a, b = %b, c = %c, d = %d) {
+  %t = transpose(%y, axes=[1,0]) : f32[6,10]
+  %s = add(%x, %t) : f32[6,10]
+  %a = tanh(%s) : f32[6,10]
+  %b = slice(%a, start=[1,9], stride=[2,-3]) : f32[3,4]
+  %c = concat(%x, %a, axis=1) : f32[6,20]
+  %p = pad(%x, 0.5, start=[1,2], stride=[1,2]) : f32[8,24]
+  %d = mul(%p, 3) : f32[8,24]
+}
+)");
+}
+
+TEST(planning, softmax_and_layer_norm) {
+  compare(R"(module "t.nn"
+func f(%x: f32[9,33] input, %g: f32[33] input) -> (y = %y, n = %n, k = %k) {
+  %m = max(%x, axes=[1]) : f32[9]
+  %mb = broadcast(%m, axes=[0]) : f32[9,33]
+  %d = sub(%x, %mb) : f32[9,33]
+  %e = exp(%d) : f32[9,33]
+  %z = sum(%e, axes=[1]) : f32[9]
+  %zb = broadcast(%z, axes=[0]) : f32[9,33]
+  %y = div(%e, %zb) : f32[9,33]
+  %total = sum(%x, axes=[1]) : f32[9]
+  %mean = mul(%total, 0.030303031) : f32[9]
+  %meanb = broadcast(%mean, axes=[0]) : f32[9,33]
+  %c = sub(%x, %meanb) : f32[9,33]
+  %v = variance(%x, axes=[1]) : f32[9]
+  %ve = add(%v, 1e-5) : f32[9]
+  %r = sqrt(%ve) : f32[9]
+  %rb = broadcast(%r, axes=[0]) : f32[9,33]
+  %q = div(%c, %rb) : f32[9,33]
+  %gb = broadcast(%g, axes=[1]) : f32[9,33]
+  %n = mul(%q, %gb) : f32[9,33]
+  %k = argmax(%x, axes=[1]) : i32[9]
+}
+)");
+}
+
+// Reads w before it writes w, checks its labels, and has column sums, a loss and a copy of the old weights.
+TEST(planning, training_step) {
+  compare(R"(module "t.nn"
+state "w1" : f32[12,20] param
+state "b1" : f32[20] param
+state "w2" : f32[20,8] param
+state "v2" : f32[20,8] carried
+func step(%x: f32[16,12] input, %label: i32[16] input, %w1: f32[12,20] state "w1", %b1: f32[20] state "b1", %w2: f32[20,8] state "w2", %v2: f32[20,8] state "v2") -> (loss = %loss, old = %w2, %w1n -> %w1, %b1n -> %b1, %w2n -> %w2, %v2n -> %v2, check %ok "a label is below 8") {
+  %lt = lt(%label, 8) : bool[16]
+  %li = cast(%lt, i32) : i32[16]
+  %lm = min(%li, axes=[0]) : i32
+  %ok = cast(%lm, bool) : bool
+  %z1 = dot(%x, %w1, "bi,io->bo") : f32[16,20]
+  %b1b = broadcast(%b1, axes=[1]) : f32[16,20]
+  %a1 = add(%z1, %b1b) : f32[16,20]
+  %h = maximum(%a1, 0) : f32[16,20]
+  %z2 = dot(%h, %w2, "bi,io->bo") : f32[16,8]
+  %m = max(%z2, axes=[1]) : f32[16]
+  %ms = stop_gradient(%m) : f32[16]
+  %mb = broadcast(%ms, axes=[0]) : f32[16,8]
+  %d = sub(%z2, %mb) : f32[16,8]
+  %e = exp(%d) : f32[16,8]
+  %s = sum(%e, axes=[1]) : f32[16]
+  %ls = log(%s) : f32[16]
+  %i = iota(i32, axis=1) : i32[16,8]
+  %lb = broadcast(%label, axes=[0]) : i32[16,8]
+  %hit = eq(%i, %lb) : bool[16,8]
+  %pick = select(%hit, %d, 0) : f32[16,8]
+  %picked = sum(%pick, axes=[1]) : f32[16]
+  %each = sub(%ls, %picked) : f32[16]
+  %all = sum(%each, axes=[0]) : f32
+  %loss = mul(%all, 0.0625) : f32
+  %g1, %gb, %g2 = grad(%loss, %w1, %b1, %w2) : f32[12,20], f32[20], f32[20,8]
+  %u1 = mul(%g1, 0.1) : f32[12,20]
+  %w1n = sub(%w1, %u1) : f32[12,20]
+  %ub = mul(%gb, 0.1) : f32[20]
+  %b1n = sub(%b1, %ub) : f32[20]
+  %sq = mul(%g2, %g2) : f32[20,8]
+  %v2n = muladd(%v2, 0.9, %sq) : f32[20,8]
+  %v2e = add(%v2n, 2) : f32[20,8]
+  %root = sqrt(%v2e) : f32[20,8]
+  %q2 = div(%g2, %root) : f32[20,8]
+  %w2n = sub(%w2, %q2) : f32[20,8]
+}
+)");
+}
+
+// Next values that need each other's old values, and one state that is another's old value.
+TEST(planning, states_that_swap) {
+  compare(R"(module "t.nn"
+state "a" : f32[40] carried
+state "b" : f32[40] carried
+state "c" : f32[40] carried
+func f(%a: f32[40] state "a", %b: f32[40] state "b", %c: f32[40] state "c") -> (s = %s, %an -> %a, %bn -> %b, %a -> %c) {
+  %an = mul(%b, 2) : f32[40]
+  %bn = add(%a, %c) : f32[40]
+  %t = sub(%an, %a) : f32[40]
+  %s = sum(%t, axes=[0]) : f32
+}
+)");
+}
+
+// Large enough to be cut into grains.
+TEST(planning, grains) {
+  compare(R"(module "t.nn"
+func f(%x: f32[300,700] input, %w: f32[700,90] input) -> (y = %y, columns = %columns, total = %total, gw = %gw) {
+  %z = dot(%x, %w, "bi,io->bo") : f32[300,90]
+  %y = tanh(%z) : f32[300,90]
+  %columns = sum(%y, axes=[0]) : f32[90]
+  %total = sum(%y, axes=[0,1]) : f32
+  %gw = grad(%total, %w) : f32[700,90]
+}
+func rows(%x: f32[500,400] input) -> (y = %y, columns = %columns) {
+  %m = max(%x, axes=[1]) : f32[500]
+  %mb = broadcast(%m, axes=[0]) : f32[500,400]
+  %d = sub(%x, %mb) : f32[500,400]
+  %y = exp(%d) : f32[500,400]
+  %columns = sum(%y, axes=[0]) : f32[400]
+}
+)");
+}
+
+TEST(planning, batches_and_integers) {
+  compare(R"(module "t.nn"
+func f(%q: f32[2,3,5,4] input, %k: f32[2,3,6,4] input, %i: i32[7,3] input, %j: i32[3,7] input, %v: f32[5] input, %u: f32[5] input) -> (s = %s, p = %p, o = %o, d = %d) {
+  %s = dot(%q, %k, "abic,abjc->abij") : f32[2,3,5,6]
+  %p = dot(%i, %j, "mk,kn->mn") : i32[7,7]
+  %o = dot(%v, %u, "i,j->ij") : f32[5,5]
+  %d = dot(%v, %u, "i,i->") : f32
+}
+)");
+}
+
+} // namespace
+} // namespace nnc
