@@ -146,9 +146,11 @@ std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const S
       const Operand &weaker = kind(dtype) < kind(so_far) ? operand : *widest;
       const DType stronger = kind(dtype) < kind(so_far) ? so_far : dtype;
       const std::string text = operand_text(weaker.span);
-      Diagnostic &error = trace.error(at, fmt::format("{}, {}; write {}({})", operand_kind(*widest, "one operand"),
-                                                      operand_kind(operand, "the other"), dtype_name(stronger),
-                                                      text.empty() ? "…" : text.substr(1, text.size() - 2)));
+      const std::string advice =
+          fmt::format("; write {}({})", dtype_name(stronger), text.empty() ? "…" : text.substr(1, text.size() - 2));
+      Diagnostic &error =
+          trace.error(at, fmt::format("{}, {}{}", operand_kind(*widest, "one operand"), operand_kind(operand, "the other"),
+                                      trace.in_library(weaker.span) ? "" : advice));
       error.operand(widest->span).operand(operand.span);
       throw Poisoned{};
     }
@@ -160,24 +162,52 @@ std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const S
     dtype = widest->datum.as<TensorRef>()->type.dtype;
   std::vector<TensorRef> tensors;
   for (const Operand &operand : operands) {
-    TensorRef one = tensor(operand, dtype);
-    if (dtype && one.type.dtype != *dtype)
-      one = ref(this->at(at).cast(one.value, *dtype));
-    tensors.push_back(one);
+    const TensorRef one = tensor(operand, dtype);
+    tensors.push_back(dtype ? converted(one, *dtype, at) : one);
   }
   return tensors;
 }
 
+// Constants and indices are made in the shape they are needed in, and sizes of 1 put in for the sake of broadcasting leave no
+// trace.
 TensorRef Emit::broadcast(const TensorRef &tensor, const Shape &shape, const Span &at) {
   if (tensor.type.shape == shape)
     return tensor;
   Builder &b = this->at(at);
+  const Node &node = draft->node(tensor.value);
   if (draft->splat(tensor.value)) {
-    Tensor data = *draft->node(tensor.value).data;
+    Tensor data = *node.data;
     data.type = checked_type(data.type.dtype, shape);
     return ref(b.constant(std::move(data)));
   }
+  if (node.op == Op::iota && tensor.type.rank() == 1 && tensor.type.shape.back() == shape.back())
+    return ref(b.iota(tensor.type.dtype, shape, static_cast<int64_t>(shape.size()) - 1));
+  if (node.op == Op::reshape) { // straight from before the reshape, if all it did was to add sizes of 1
+    const Value before = node.operands[0];
+    const size_t shift = shape.size() - tensor.type.shape.size();
+    Shape longer, axes;
+    for (size_t i = 0; i < tensor.type.shape.size(); ++i)
+      if (tensor.type.shape[i] != 1) {
+        longer.push_back(tensor.type.shape[i]);
+        axes.push_back(static_cast<int64_t>(i + shift));
+      }
+    if (b.shape(before) == longer)
+      return ref(b.broadcast(before, shape, axes));
+  }
   return ref(b.broadcast_to(tensor.value, shape));
+}
+
+// A cast goes before a reshape, where broadcasting finds it.
+TensorRef Emit::converted(const TensorRef &tensor, DType dtype, const Span &at) {
+  if (tensor.type.dtype == dtype)
+    return tensor;
+  Builder &b = this->at(at);
+  const Node &node = draft->node(tensor.value);
+  if (node.op == Op::reshape)
+    return ref(b.reshape(b.cast(node.operands[0], dtype), tensor.type.shape));
+  if (node.op == Op::iota && dtype == DType::i64)
+    return ref(b.iota(dtype, tensor.type.shape, node.attrs.axis));
+  return ref(b.cast(tensor.value, dtype));
 }
 
 Shape Emit::joint_shape(const std::vector<TensorRef> &tensors, const std::vector<Span> &spans, const Span &at) {
@@ -222,11 +252,8 @@ int64_t Emit::whole_number(const Operand &operand, std::string_view what) {
   }
   if (std::optional<int64_t> result = whole(*number))
     return *result;
-  const std::string text = operand_text(operand.span);
-  const std::string quotient = text.empty() || text.find_first_not_of("`0123456789._") == text.npos
-                                   ? fmt::format("{:.6g}", *number)
-                                   : fmt::format("{} = {:.6g}", text.substr(1, text.size() - 2), *number);
-  trace.fail(operand.span, fmt::format("{} {} is not whole", what, quotient));
+  trace.fail(operand.span,
+             fmt::format("{} {}{}{:.5g} is not whole", what, operand.quotient, operand.quotient.empty() ? "" : " = ", *number));
 }
 
 Shape Emit::whole_numbers(const Operand &operand, std::string_view what) {

@@ -49,10 +49,11 @@ struct Datum {
 Datum make_list(std::vector<Datum> items);
 Datum make_list(const Shape &sizes);
 
-// A datum and where it was written.
+// A datum, where it was written, and, of a fraction, the numbers divided: "768 / 7".
 struct Operand {
   Datum datum;
   Span span;
+  std::string quotient = {};
 };
 
 std::string number_text(double value);              // "3", "0.1"

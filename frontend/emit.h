@@ -41,8 +41,9 @@ public:
   // As a tensor: numbers, bools and lists become constants, of `dtype` where one is given, else f32 or bool. A tensor stays.
   TensorRef tensor(const Operand &operand, std::optional<DType> dtype = std::nullopt);
   TensorRef cast(const Operand &operand, DType dtype, const Span &at); // f32(x)
-  // Tensors of one dtype: the widest of the kind; an error between kinds. `what` says who asks.
+  // Tensors of one dtype: the widest of the kind; an error between kinds.
   std::vector<TensorRef> unify(const std::vector<Operand> &operands, const Span &at);
+  TensorRef converted(const TensorRef &tensor, DType dtype, const Span &at);
   TensorRef broadcast(const TensorRef &tensor, const Shape &shape, const Span &at);
   // The shape that all broadcast to; an error that names the two that do not fit.
   Shape joint_shape(const std::vector<TensorRef> &tensors, const std::vector<Span> &spans, const Span &at);

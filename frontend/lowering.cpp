@@ -84,8 +84,11 @@ Lowering::Lowering(const ast::File &model, const CompileOptions &options, Diagno
 
 std::optional<Module> Lowering::run() {
   for (const ast::Item &item : model_.items) {
-    if (auto *use = item.as<ast::Use>())
+    if (auto *use = item.as<ast::Use>()) {
       trace.error(use->path_span, "`use` is not compiled yet");
+      for (const ast::Name &name : use->names)
+        used_.insert(name.text);
+    }
     if (auto *constant = item.as<ast::Const>())
       try {
         this->constant(*constant);
@@ -102,6 +105,7 @@ std::optional<Module> Lowering::run() {
     functions_.clear();
     queries_.clear();
     instances_.clear();
+    declaring_.clear();
     rounds_ = 0;
     trace.forget_reported();
     for (const ast::Func *entry : names_.entries())

@@ -94,7 +94,8 @@ private:
 
   // ---- expressions (lowering_expressions.cpp)
   Datum eval(const ast::Expr &expr);
-  Operand operand(const ast::Expr &expr) { return {eval(expr), expr.span}; }
+  Operand operand(const ast::Expr &expr);
+  std::vector<Operand> operands(const std::vector<const ast::Expr *> &exprs); // each reports its errors
   Datum eval_ref(const ast::Ref &ref, const Span &span);
   Datum eval_list(const ast::List &list);
   Datum eval_binary(const ast::Binary &binary);
@@ -107,6 +108,7 @@ private:
 
   // ---- calls (lowering_calls.cpp)
   Datum eval_call(const ast::Call &call, const Span &span);
+  std::vector<Argument> evaluated(const std::vector<ast::Arg> &args);
   Datum call(const FunctionRef &function, std::vector<Argument> arguments, const Span &at);
   Datum call_builtin(const Builtin &builtin, std::vector<Argument> arguments, const Span &at);
   Datum call_func(const ast::Func &func, std::vector<Argument> arguments, const Span &at, const std::optional<ast::Name> &as,
@@ -180,7 +182,7 @@ private:
   std::string drawing_path_; // of the state whose initialiser is evaluated
   int draws_ = 0;            // its random_bits so far
 
-  std::set<const ast::Decl *> declaring_; // at file level, to find circles
+  std::unordered_map<const ast::Decl *, bool> declaring_; // at file level: begun, and not failed since
 
   // params("…") and params(net) list what all entries declare, so they are answered by the pass before: see lowering.cpp.
   struct Query {
@@ -193,9 +195,11 @@ private:
 
   std::list<Instance> instances_;
   std::vector<Function> functions_;
-  bool poisoned_ = false; // a statement of the current function failed
-  int depth_ = 0;         // of nested evaluation, bounded for the sake of the stack
-  int64_t rounds_ = 0;    // of all loops, bounded for the sake of time
+  std::set<std::string> used_;  // the names that `use` would bring
+  bool asked_training_ = false; // the current entry depends on whether it trains
+  bool poisoned_ = false;       // a statement of the current function failed
+  int depth_ = 0;               // of nested evaluation, bounded for the sake of the stack
+  int64_t rounds_ = 0;          // of all loops, bounded for the sake of time
 };
 
 } // namespace nnc

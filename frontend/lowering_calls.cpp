@@ -57,17 +57,14 @@ Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
     function = *callee.as<FunctionRef>();
   }
 
-  std::vector<Argument> arguments;
+  std::vector<Argument> arguments = evaluated(call.args);
   std::optional<bool> training;
-  for (const ast::Arg &arg : call.args) {
-    Argument argument{arg.name, operand(*arg.value)};
-    if (!arg.name || arg.name->text != "training") {
-      arguments.push_back(std::move(argument));
-      continue;
-    }
-    if (!argument.value.datum.is<bool>())
-      trace.fail(arg.span, "`training` is true or false, known at compile time");
-    training = *argument.value.datum.as<bool>();
+  const auto is_training = [](const Argument &argument) { return argument.name && argument.name->text == "training"; };
+  if (auto mode = std::find_if(arguments.begin(), arguments.end(), is_training); mode != arguments.end()) {
+    if (!mode->value.datum.is<bool>())
+      trace.fail(mode->value.span, "`training` is true or false, known at compile time");
+    training = *mode->value.datum.as<bool>();
+    arguments.erase(mode);
   }
   if (call.as && (dtype || !function->func || function->grads))
     trace.fail(call.as->span, "this call owns no parameters: `as` has nothing to name");
@@ -79,6 +76,17 @@ Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
   if (function->func && !function->grads)
     return call_func(*function->func, std::move(arguments), span, call.as, training);
   return this->call(*function, std::move(arguments), span);
+}
+
+std::vector<Argument> Lowering::evaluated(const std::vector<ast::Arg> &args) {
+  std::vector<const ast::Expr *> exprs;
+  for (const ast::Arg &arg : args)
+    exprs.push_back(arg.value.get());
+  const std::vector<Operand> values = operands(exprs);
+  std::vector<Argument> arguments;
+  for (size_t i = 0; i < args.size(); ++i)
+    arguments.push_back({args[i].name, values[i]});
+  return arguments;
 }
 
 Datum Lowering::call(const FunctionRef &function, std::vector<Argument> arguments, const Span &at) {
@@ -175,7 +183,7 @@ Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments
   if (!callee.has_results)
     trace.fail(at, fmt::format("`{}` returns nothing", name), func.name.span, "declared here");
   if (as && !callee.instance->resolved && !names_.owns(func))
-    trace.fail(as->span, fmt::format("`{}` owns no parameters: `as` has nothing to name", name));
+    trace.fail_in_caller(as->span, fmt::format("`{}` owns no parameters: `as` has nothing to name", name), func.head);
   return check_results(func, callee, joint, at);
 }
 

@@ -7,7 +7,7 @@
 namespace nnc {
 
 namespace {
-constexpr int deepest = 2000;         // expressions and blocks within one another, over all calls
+constexpr int deepest = 1000;         // expressions and blocks within one another, over all calls
 constexpr double longest_range = 1e6; // items of `a..b`
 } // namespace
 
@@ -51,6 +51,28 @@ Datum Lowering::eval(const ast::Expr &expr) {
   trace.fail(expr.span, "`...` stands for sizes, in a list or a type");
 }
 
+Operand Lowering::operand(const ast::Expr &expr) {
+  Operand operand{eval(expr), expr.span};
+  if (operand.datum.is<Poison>())
+    throw Poisoned{};
+  const auto *number = operand.datum.as<double>();
+  if (auto *binary = expr.as<ast::Binary>(); binary && binary->op == ast::BinaryOp::div && number && !whole(*number))
+    operand.quotient = fmt::format("{} / {}", datum_text(eval(*binary->left)), datum_text(eval(*binary->right)));
+  return operand;
+}
+
+std::vector<Operand> Lowering::operands(const std::vector<const ast::Expr *> &exprs) {
+  std::vector<Operand> operands;
+  for (const ast::Expr *expr : exprs)
+    try {
+      operands.push_back(operand(*expr));
+    } catch (const Poisoned &) {
+    }
+  if (operands.size() != exprs.size())
+    throw Poisoned{};
+  return operands;
+}
+
 // The parts of an elementwise function stand for one element, though they are whole tensors here.
 void Lowering::refuse_if_elementwise(const Datum &datum, std::string_view what, const Span &at) {
   if (!frame_->elementwise.empty() && datum.is<TensorRef>())
@@ -72,8 +94,10 @@ std::optional<Datum> Lowering::lookup_value(const std::string &name) {
     return current(file_state(*decl));
   if (const ast::Const *item = names_.constant(name, frame_->source))
     return constant(*item);
-  if (name == "training")
+  if (name == "training") {
+    asked_training_ = true;
     return frame_->training;
+  }
   if (std::optional<DType> dtype = dtype_from_name(name))
     return *dtype;
   return std::nullopt;
@@ -98,6 +122,8 @@ Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
 }
 
 void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
+  if (used_.count(name)) // said at the `use`
+    throw Poisoned{};
   if (is_planned(name))
     trace.fail(span, fmt::format("`{}` is not compiled yet", name));
   if (name == "bf16" || name == "f16" || name == "i8")

@@ -92,9 +92,10 @@ void Lowering::poison_assigned(const ast::If &choice) {
 // ---- assignment
 
 std::vector<Operand> Lowering::unpacked(const std::vector<ast::ExprPtr> &values, size_t targets, const Span &at) {
-  std::vector<Operand> operands;
+  std::vector<const ast::Expr *> exprs;
   for (const ast::ExprPtr &value : values)
-    operands.push_back(operand(*value));
+    exprs.push_back(value.get());
+  const std::vector<Operand> operands = this->operands(exprs);
   if (operands.size() == targets)
     return operands;
   if (operands.size() != 1)
@@ -221,11 +222,11 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   } leave{*frame_, outer};
   const bool was_poisoned = std::exchange(poisoned_, false);
   for (const Datum &item : *list) {
-    if (++rounds_ > most_rounds) {
-      trace.error(loop.word,
-                  fmt::format("`for` is unrolled, and this is more than {} rounds; a long loop is a `scan`", most_rounds));
+    if (rounds_ > most_rounds)
       throw Poisoned{};
-    }
+    if (++rounds_ > most_rounds)
+      trace.fail(loop.word,
+                 fmt::format("`for` is unrolled, and this is more than {} rounds; a long loop is a `scan`", most_rounds));
     bind_loop_names(loop, {item, sequence.span});
     if (run_block(loop.body))
       return true;
@@ -308,14 +309,12 @@ void Lowering::return_values(const ast::Return &result) {
   if (frame.func->kind == ast::Func::Kind::optimizer)
     trace.fail(result.word, "an optimizer returns nothing: it assigns with `:=`");
   const bool entry = frame.func->kind == ast::Func::Kind::entry;
-  std::vector<Operand> values;
+  std::vector<const ast::Expr *> exprs;
   std::vector<std::string> names;
   for (const ast::Arg &arg : result.values) {
+    exprs.push_back(arg.value.get());
     if (arg.name && !entry)
       trace.fail(arg.name->span, "only an entry names its results; here write the values alone");
-    values.push_back(operand(*arg.value));
-    if (values.back().datum.is<Poison>())
-      throw Poisoned{};
     const auto *variable = arg.value->as<ast::Ref>();
     if (arg.name)
       names.push_back(arg.name->text);
@@ -326,8 +325,8 @@ void Lowering::return_values(const ast::Return &result) {
     else
       trace.fail(arg.span, "one of several results needs a name: `name = …`");
   }
+  frame.results = operands(exprs);
   frame.has_results = true;
-  frame.results = std::move(values);
   frame.result_names = std::move(names);
 }
 

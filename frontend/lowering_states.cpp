@@ -98,11 +98,20 @@ void Lowering::declare(const ast::Decl &decl) {
 int Lowering::file_state(const ast::Decl &decl) {
   if (auto known = state_index_.find(decl.name.text); known != state_index_.end())
     return known->second;
-  if (!declaring_.insert(&decl).second)
-    trace.fail(decl.head, fmt::format("`{}` starts from itself", decl.name.text));
+  const auto [progress, is_new] = declaring_.try_emplace(&decl, true);
+  if (!is_new) {
+    if (progress->second)
+      trace.fail(decl.head, fmt::format("`{}` starts from itself", decl.name.text));
+    throw Poisoned{};
+  }
   Frame frame{.source = decl.head.source};
   Swap swap(*this, frame, emit.draft);
-  return declare_at(decl, decl.name.text);
+  try {
+    return declare_at(decl, decl.name.text);
+  } catch (...) {
+    declaring_[&decl] = false;
+    throw;
+  }
 }
 
 int Lowering::declare_at(const ast::Decl &decl, const std::string &path) {

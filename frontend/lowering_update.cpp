@@ -39,6 +39,13 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
       results.push_back(emit.ref(b.like(x.value, 0)));
     return list ? make_list(std::move(results)) : results[0];
   }
+  if (!frame_->training && asked_training_ && frame_->func && frame_->func->kind == ast::Func::Kind::entry)
+    for (const TensorRef &x : by)
+      if (x.state >= 0 && states_[x.state].trained) {
+        trace.warning_at(at,
+                         "gradients of parameters, but `training` is false in this entry: pass `training = true` to the calls");
+        break;
+      }
   const TensorRef of = emit.tensor(y);
   if (!is_float(of.type.dtype))
     trace.fail(y.span, fmt::format("nothing flows through whole numbers and bools: no derivative of {}", type_text(of.type)));
@@ -74,11 +81,11 @@ void Lowering::update(const ast::Update &update) {
 
   std::vector<Argument> named;
   std::vector<Operand> given;
-  for (const ast::Arg &arg : update.args)
-    if (arg.name)
-      named.push_back({arg.name, operand(*arg.value)});
+  for (Argument &argument : evaluated(update.args))
+    if (argument.name)
+      named.push_back(std::move(argument));
     else
-      given.push_back(operand(*arg.value));
+      given.push_back(std::move(argument.value));
   if (given.empty() || given.size() > 2)
     trace.fail(at, fmt::format("write `update {}(loss, …)` or `update {}(params, gradients, …)`; hyperparameters go by name",
                                optimizer->name.text, optimizer->name.text));

@@ -100,7 +100,7 @@ Datum Lowering::check_kind(const ast::Parameter &parameter, const Operand &argum
                                      given(argument)),
                          parameter.span);
   if (parameter.kind == ast::Kind::integer)
-    emit.whole_number(argument, fmt::format("`{}`", parameter.name.text));
+    emit.whole_number(argument, fmt::format("`{}` =", parameter.name.text));
   if (parameter.kind == ast::Kind::shape)
     for (int64_t size : emit.whole_numbers(argument, "size"))
       if (size < 1)

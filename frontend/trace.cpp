@@ -12,17 +12,16 @@ Trace::Trace(Diagnostics &diagnostics, const Source &model) : diagnostics_(diagn
 
 Diagnostic &Trace::error(const Span &span, const std::string &message) {
   Span shown = span;
-  const Frame *innermost = calls_.empty() ? nullptr : &calls_.back();
-  const bool moved = in_library(span);
-  for (auto call = calls_.rbegin(); call != calls_.rend() && in_library(shown); ++call)
+  auto call = calls_.rbegin(); // the call of the function that `shown` lies in
+  for (; call != calls_.rend() && in_library(shown); ++call)
     shown = call->at;
   if (!reported_.insert({span.source, span.begin, shown.source, shown.begin}).second)
     return unreported_ = {};
   Diagnostic &diagnostic = diagnostics_.error(shown, message);
-  if (moved && innermost)
-    diagnostic.note(span, fmt::format("in `{}` of the standard library", innermost->function));
-  else if (innermost)
-    diagnostic.note(innermost->at, fmt::format("in `{}`, called here", innermost->function));
+  if (shown != span)
+    diagnostic.note(span, fmt::format("in `{}` of the standard library", calls_.back().function));
+  if (call != calls_.rend())
+    diagnostic.note(call->at, fmt::format("in `{}`, called here", call->function));
   return diagnostic;
 }
 

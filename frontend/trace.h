@@ -31,6 +31,7 @@ public:
     throw Poisoned{};
   }
   // Reports just there, without the calls that led here.
+  Diagnostic &warning_at(const Span &span, const std::string &message) { return diagnostics_.warning(span, message); }
   Diagnostic &error_at(const Span &span, const std::string &message) { return diagnostics_.error(span, message); }
   // As error, but outside the innermost call: at an argument of it.
   Diagnostic &error_in_caller(const Span &span, const std::string &message);
@@ -59,6 +60,7 @@ public:
   std::vector<std::string> files;
   std::vector<std::vector<Call>> paths = {{}};
 
+  bool in_library(const Span &span) const { return span.source != sources_[0]; }
   bool has_errors() const { return diagnostics_.has_errors(); }
   void forget_reported() { reported_.clear(); }
 
@@ -69,7 +71,6 @@ private:
     int path;
   };
   void push(const std::string &function, const Span &at);
-  bool in_library(const Span &span) const { return span.source != sources_[0]; }
   int file_index(const Source *source);
 
   Diagnostics &diagnostics_;
