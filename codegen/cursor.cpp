@@ -110,21 +110,33 @@ std::pair<llvm::Value *, llvm::Value *> KernelFrame::grain_range(int64_t unit) c
 llvm::Value *KernelFrame::root_base(const KernelRoot &root) const {
   const KernelNode &node = kernel.nodes[root.node];
   llvm::Value *base = lanes.element_pointer(node.dtype, pointers[root.access.pointer], b.getInt64(root.access.offset));
-  if (node.partial && kernel.grains > 1)
+  if (leaves_partials(kernel, node))
     base = lanes.element_pointer(node.dtype, base, b.CreateMul(grain, b.getInt64(kernel.pointers[root.access.pointer].elements)));
   return base;
 }
 
-void KernelFrame::clear_partials() const {
+void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
+  Lanes scalar = lanes.with_width(1);
   for (const KernelRoot &root : kernel.roots) {
     const KernelNode &node = kernel.nodes[root.node];
     if (!node.partial)
       continue;
-    llvm::Value *base = root_base(root);
-    loop(b.getInt64(0), b.getInt64(kernel.pointers[root.access.pointer].elements), 1, [&](llvm::Value *i) {
-      Lanes scalar = lanes.with_width(1);
-      scalar.store(scalar.neutral(node.op, node.dtype), lanes.element_pointer(node.dtype, base, i));
-    });
+    std::function<void(int, llvm::Value *)> clear = [&](int axis, llvm::Value *address) {
+      if (axis == static_cast<int>(kernel.axes.size())) {
+        scalar.store(scalar.neutral(node.op, node.dtype), address);
+        return;
+      }
+      int64_t stride = root.access.strides[axis];
+      if (stride == 0) {
+        clear(axis + 1, address);
+        return;
+      }
+      bool cut = axis == kernel.grain_axis && kernel.grains > 1;
+      loop(cut ? from : b.getInt64(0), cut ? to : b.getInt64(kernel.axes[axis].size), 1, [&](llvm::Value *i) {
+        clear(axis + 1, lanes.element_pointer(node.dtype, address, b.CreateMul(i, b.getInt64(stride))));
+      });
+    };
+    clear(0, root_base(root));
   }
 }
 

@@ -36,8 +36,8 @@ struct KernelFrame {
   std::pair<llvm::Value *, llvm::Value *> grain_range(int64_t unit) const;
   // The root's memory of this grain: a partial root has a part for each.
   llvm::Value *root_base(const KernelRoot &root) const;
-  // Sets the memory of partial roots to the neutral element.
-  void clear_partials() const;
+  // Sets what this grain will combine into partial roots to the neutral element; [from, to) is its part of the grain axis.
+  void clear_partials(llvm::Value *from, llvm::Value *to) const;
 };
 
 // A place: which axes are entered, the addresses there, the values computed so far. Copies are independent; to go a level

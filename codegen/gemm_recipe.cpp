@@ -77,7 +77,7 @@ public:
   }
 
   void emit() {
-    frame_.clear_partials();
+    clear_partials();
     Cursor top(frame_);
     top.settle(0);
     batch_loops(top, 0);
@@ -98,6 +98,22 @@ private:
   llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
 
   using Values = std::vector<llvm::Value *>;
+
+  void clear_partials() {
+    if (kernel_.grain_axis == n_axis_) {
+      auto [from, to] = tiles(n_axis_, tile_.panels);
+      auto column = [&](llvm::Value *panel) {
+        return smaller(b_.CreateMul(panel, b_.getInt64(panel_columns_)), b_.getInt64(n_));
+      };
+      frame_.clear_partials(column(from), column(to));
+    } else if (kernel_.grain_axis == m_axis_) {
+      auto [from, to] = tiles(m_axis_, tile_.row_tiles);
+      frame_.clear_partials(first_row(from), first_row(to));
+    } else {
+      auto [from, to] = frame_.grain_range(1);
+      frame_.clear_partials(from, to);
+    }
+  }
 
   void batch_loops(const Cursor &outer, int axis) {
     if (axis == m_axis_ || axis == n_axis_) {
@@ -173,15 +189,19 @@ private:
     });
   }
 
-  // body(number, first row, rows) for the row tiles of a part, the larger ones first.
+  // The larger row tiles come first.
+  llvm::Value *first_row(llvm::Value *tile) const {
+    return b_.CreateAdd(b_.CreateMul(tile, b_.getInt64(tile_.rows - 1)), smaller(tile, b_.getInt64(tile_.larger)));
+  }
+
+  // body(number, first row, rows) for the row tiles of a part.
   void row_tiles(const Part &part, const std::function<void(llvm::Value *, llvm::Value *, int64_t)> &body) {
     llvm::Value *change = b_.getInt64(tile_.larger);
     frame_.loop(part.tile_from, smaller(part.tile_to, change), 1,
                 [&](llvm::Value *tile) { body(tile, b_.CreateMul(tile, b_.getInt64(tile_.rows)), tile_.rows); });
     if (tile_.larger < tile_.row_tiles)
-      frame_.loop(larger(part.tile_from, change), part.tile_to, 1, [&](llvm::Value *tile) {
-        body(tile, b_.CreateAdd(b_.CreateMul(tile, b_.getInt64(tile_.rows - 1)), change), tile_.rows - 1);
-      });
+      frame_.loop(larger(part.tile_from, change), part.tile_to, 1,
+                  [&](llvm::Value *tile) { body(tile, first_row(tile), tile_.rows - 1); });
   }
 
   llvm::Value *element(llvm::Value *base, llvm::Value *offset, int64_t more) const {

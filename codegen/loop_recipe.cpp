@@ -20,7 +20,10 @@ public:
   }
 
   void emit() {
-    frame_.clear_partials();
+    if (kernel_.rows > 0) {
+      auto [from, to] = range(kernel_.grain_axis);
+      frame_.clear_partials(from, to);
+    }
     Cursor top(frame_);
     top.settle(0);
     row_loops(top, 0);

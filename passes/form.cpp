@@ -471,12 +471,12 @@ private:
   }
 };
 
-// Sums along the vectors of a tile of accumulators would leave the registers for every row.
+// Sums along the vectors of a dot would leave the registers for every row.
 void check_recipe(const Kernel &kernel) {
-  if (kernel.recipe == Recipe::gemm)
-    for (const KernelNode &node : kernel.nodes)
-      if (node.partial && std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.vector_axis) != node.attrs.axes.end())
-        throw Refused{"a reduction along the columns of a dot"};
+  for (const KernelNode &node : kernel.nodes)
+    if (kernel.dot >= 0 && node.partial &&
+        std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.vector_axis) != node.attrs.axes.end())
+      throw Refused{"a reduction along the columns of a dot"};
 }
 
 } // namespace
