@@ -11,12 +11,12 @@
 
 namespace nnc {
 
-struct CompileOptions {
+struct SourceOptions {
   std::vector<std::pair<std::string, std::string>> set; // values for `const`s: name, and a number, true or false
 };
 
 // The program as written: entries in source order and `init`. Derivatives are requests (Op::grad) that the pass `grad`
 // expands. nullopt when `diagnostics` has errors. Throws Error for a `set` that fits no `const`.
-std::optional<Module> compile_source(const Source &source, const CompileOptions &options, Diagnostics &diagnostics);
+std::optional<Module> compile_source(const Source &source, const SourceOptions &options, Diagnostics &diagnostics);
 
 } // namespace nnc

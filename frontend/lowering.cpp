@@ -55,14 +55,14 @@ void drop_unused_paths(Module &module) {
 
 } // namespace
 
-std::optional<Module> compile_source(const Source &source, const CompileOptions &options, Diagnostics &diagnostics) {
+std::optional<Module> compile_source(const Source &source, const SourceOptions &options, Diagnostics &diagnostics) {
   const ast::File file = parse(source, diagnostics);
   if (diagnostics.has_errors())
     return std::nullopt;
   return Lowering(file, options, diagnostics).run();
 }
 
-Lowering::Lowering(const ast::File &model, const CompileOptions &options, Diagnostics &diagnostics)
+Lowering::Lowering(const ast::File &model, const SourceOptions &options, Diagnostics &diagnostics)
     : trace(diagnostics, *model.source), emit(trace), model_(model), names_(model, diagnostics) {
   file_frame_.source = model.source;
   frame_ = &file_frame_;

@@ -52,7 +52,7 @@ bool is_elementwise(const ast::Func &func);
 
 class Lowering {
 public:
-  Lowering(const ast::File &model, const CompileOptions &options, Diagnostics &diagnostics);
+  Lowering(const ast::File &model, const SourceOptions &options, Diagnostics &diagnostics);
   std::optional<Module> run();
 
   // ---- for builtins
