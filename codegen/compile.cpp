@@ -21,7 +21,7 @@ struct Units {
   std::vector<CodeUnit> list;
 };
 
-Units make_units(const Plan &plan, const ArtefactNames &names, const Target &target, const CompileOptions &options) {
+Units make_units(const Plan &plan, const ArtefactNames &names, const Target &target, const ArtefactOptions &options) {
   Units units;
   units.base = std::make_unique<Target>(make_target("generic", target.triple));
   for (size_t i = 0; i < plan.kernels.size(); i++) {
@@ -65,7 +65,7 @@ void close(Artefact &artefact, const ArtefactNames &names, const Target &base) {
 
 } // namespace
 
-Artefact compile_plan(const Plan &plan, const Target &target, const CompileOptions &options) {
+Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOptions &options) {
   const ArtefactNames names = artefact_names(plan);
   const Units units = make_units(plan, names, target, options);
   std::vector<std::string> code = generate_code(units.list, CodeForm::object, options.threads);
@@ -78,7 +78,7 @@ Artefact compile_plan(const Plan &plan, const Target &target, const CompileOptio
   return artefact;
 }
 
-std::string code_text(const Plan &plan, const Target &target, CodeForm form, const CompileOptions &options) {
+std::string code_text(const Plan &plan, const Target &target, CodeForm form, const ArtefactOptions &options) {
   const ArtefactNames names = artefact_names(plan);
   const Units units = make_units(plan, names, target, options);
   const std::vector<std::string> code = generate_code(units.list, form, options.threads);

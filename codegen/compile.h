@@ -7,7 +7,7 @@
 
 namespace nnc {
 
-struct CompileOptions {
+struct ArtefactOptions {
   std::string source_hash; // SHA-256 of the source, hexadecimal, for the metadata
   int threads = 1;         // that compile; the result does not depend on them
   // Writes the body of a kernel, as emit_kernel does; tests put their own here.
@@ -27,10 +27,10 @@ struct Artefact {
 };
 
 // Throws Error where the target cannot be compiled for, and where code needs a function that an artefact does not have.
-Artefact compile_plan(const Plan &plan, const Target &target, const CompileOptions &options = {});
+Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOptions &options = {});
 
 // The same in a form to read: all units one after another, each below a comment with its name.
-std::string code_text(const Plan &plan, const Target &target, CodeForm form, const CompileOptions &options = {});
+std::string code_text(const Plan &plan, const Target &target, CodeForm form, const ArtefactOptions &options = {});
 
 // The bytes of a shared library that needs nothing. It exports the entries, the query function, and this one again under the
 // name that loaders look for, `nnc_model`.

@@ -172,7 +172,7 @@ Plan plan(const std::string &model) {
   return plan;
 }
 
-CompileOptions options(int threads) { return {.source_hash = "abc123", .threads = threads, .emit = emit}; }
+ArtefactOptions options(int threads) { return {.source_hash = "abc123", .threads = threads, .emit = emit}; }
 
 Artefact artefact(const std::string &model) { return compile_plan(plan(model), make_target(), options()); }
 

@@ -20,7 +20,7 @@ Plan plan(const std::string &model = "hand/made-1.nn");
 // that no artefact can make).
 void emit(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
 
-CompileOptions options(int threads = 1);
+ArtefactOptions options(int threads = 1);
 Artefact artefact(const std::string &model = "hand/made-1.nn");
 
 KernelPointer pointer(bool read, bool written);

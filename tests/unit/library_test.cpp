@@ -217,7 +217,7 @@ TEST(Compile, NamesTheKernelThatCallsALibrary) {
 
 TEST(Compile, ReportsTheFirstFailureWithAnyThreads) {
   for (int threads : {1, 2, 16}) {
-    CompileOptions options = hand_made::options(threads);
+    ArtefactOptions options = hand_made::options(threads);
     options.emit = [](const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target) {
       if (kernel.nodes[0].name == "multiply" || kernel.nodes[0].name == "fill")
         throw Error("cannot emit " + kernel.nodes[0].name);
