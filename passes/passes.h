@@ -21,14 +21,14 @@ inline constexpr bool verify_each_by_default = false;
 
 // The flags of the driver that concern passes; docs/passes.md describes them.
 struct PassOptions {
-  std::vector<std::string> passes;              // --passes=a,b,c: these in this order; empty: the default pipeline
-  std::vector<std::string> disable;             // --disable=NAME: passes and rules that are left out
-  std::string dump;                             // --dump=changed|all|PASS: print the module after these passes
-  std::string dump_dir;                         // --dump-dir=D: a file for each dump; "": to `log`
+  std::vector<std::string> passes = {};         // --passes=a,b,c: these in this order; empty: the default pipeline
+  std::vector<std::string> disable = {};        // --disable=NAME: passes and rules that are left out
+  std::string dump = {};                        // --dump=changed|all|PASS: print the module after these passes
+  std::string dump_dir = {};                    // --dump-dir=D: a file for each dump; "": to `log`
   bool time = false;                            // --time: a line for each pass on `log`
   bool verify_each = verify_each_by_default;    // --verify-each: check the module after each pass
   int64_t bisect = -1;                          // --bisect=N: only the first N optional changes; below 0: all
-  std::string repro_dir;                        // --repro=D: where a .nnir is written when a pass crashes or a check fails
+  std::string repro_dir = {};                   // --repro=D: where a .nnir is written when a pass crashes or a check fails
   std::ostream *log = nullptr;                  // nullptr: standard error
   std::vector<std::string> *refusals = nullptr; // receives a line for every merge that fuse refused, with the reason
 };
@@ -65,6 +65,8 @@ private:
 using PassFunction = bool (*)(Function &, PassContext &);
 
 bool grad(Function &function, PassContext &context);
+bool simplify(Function &function, PassContext &context);
+bool fold(Function &function, PassContext &context);
 bool cse(Function &function, PassContext &context);
 bool muladd(Function &function, PassContext &context);
 bool dce(Function &function, PassContext &context);

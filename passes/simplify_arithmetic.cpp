@@ -1,0 +1,223 @@
+// Simplify rules for sums, products and quotients, elementwise. Signs move towards the results, where they meet
+// others, reach a sum (which lets them out) or an epilogue that takes them for nothing. Constant factors move when they meet one.
+// Refused, because a NaN or infinity would be lost: x * 0 = 0, x - x = 0, x / x = 1.
+#include "passes/simplify.h"
+
+#include <cmath>
+
+namespace nnc {
+
+namespace {
+
+bool floats(const Node &node) { return is_float(node.type().dtype); }
+
+// c + x = x + c, c * x = x * c
+Value constant_right(Simplifier &s, const Node &node) {
+  const Value a = node.operands[0], b = node.operands[1];
+  return s.is_splat(a) && !s.is_splat(b) ? s.build.op(node.op, {b, a}) : Value{};
+}
+
+// x + 0 = x; for x = -0 and the constant +0 the sum is +0
+Value add_zero(Simplifier &s, const Node &node) { return s.splat(node.operands[1]) == 0.0 ? node.operands[0] : Value{}; }
+Value sub_zero(Simplifier &s, const Node &node) { return s.splat(node.operands[1]) == 0.0 ? node.operands[0] : Value{}; }
+
+// x * 1 = x / 1 = x
+Value times_one(Simplifier &s, const Node &node) { return s.splat(node.operands[1]) == 1.0 ? node.operands[0] : Value{}; }
+
+// x * -1 = x / -1 = -x
+Value times_minus_one(Simplifier &s, const Node &node) {
+  return s.splat(node.operands[1]) == -1.0 ? s.build.neg(node.operands[0]) : Value{};
+}
+
+// x + x = x * 2
+Value add_same(Simplifier &s, const Node &node) {
+  const Value x = node.operands[0];
+  return x == node.operands[1] ? s.build.mul(x, s.build.like(x, 2)) : Value{};
+}
+
+// 0 - x = -x; for x = 0 the difference is +0
+Value zero_sub(Simplifier &s, const Node &node) {
+  return s.splat(node.operands[0]) == 0.0 ? s.build.neg(node.operands[1]) : Value{};
+}
+
+// -(-x) = x, -(a - b) = b - a, -(x * c) = x * -c, -(x / c) = x / -c, -(c / x) = -c / x
+Value neg_of(Simplifier &s, const Node &node) {
+  const Value x = node.operands[0];
+  if (s.is(x, Op::neg))
+    return s.operand(x);
+  if (!s.single_use(x))
+    return {};
+  if (s.is(x, Op::sub))
+    return s.build.sub(s.operand(x, 1), s.operand(x, 0));
+  if (s.is(x, Op::mul) || (s.is(x, Op::div) && is_float(s.dtype(x)))) {
+    const Op op = s.is(x, Op::mul) ? Op::mul : Op::div;
+    const Value a = s.operand(x, 0), b = s.operand(x, 1);
+    if (s.is_splat(b))
+      return s.build.op(op, {a, s.build.neg(b)});
+    if (s.is_splat(a))
+      return s.build.op(op, {s.build.neg(a), b});
+  }
+  return {};
+}
+
+// a + -b = a - b, -a + b = b - a
+Value add_neg(Simplifier &s, const Node &node) {
+  for (int k : {1, 0})
+    if (s.is(node.operands[k], Op::neg))
+      return s.build.sub(node.operands[1 - k], s.operand(node.operands[k]));
+  return {};
+}
+
+// a - -b = a + b, -a - b = -(a + b)
+Value sub_neg(Simplifier &s, const Node &node) {
+  const Value a = node.operands[0], b = node.operands[1];
+  if (s.is(b, Op::neg))
+    return s.build.add(a, s.operand(b));
+  if (s.is(a, Op::neg) && s.single_use(a))
+    return s.build.neg(s.build.add(s.operand(a), b));
+  return {};
+}
+
+// -a * -b = a * b, -a * c = a * -c, -a * b = -(a * b); the same for /
+Value product_neg(Simplifier &s, const Node &node) {
+  if (node.op == Op::div && !floats(node)) // floored
+    return {};
+  const Value a = node.operands[0], b = node.operands[1];
+  const bool neg_a = s.is(a, Op::neg), neg_b = s.is(b, Op::neg);
+  if (neg_a && neg_b)
+    return s.build.op(node.op, {s.operand(a), s.operand(b)});
+  if (neg_a && s.is_splat(b))
+    return s.build.op(node.op, {s.operand(a), s.build.neg(b)});
+  if (neg_b && s.is_splat(a))
+    return s.build.op(node.op, {s.build.neg(a), s.operand(b)});
+  if (neg_a && s.single_use(a))
+    return s.build.neg(s.build.op(node.op, {s.operand(a), b}));
+  if (neg_b && s.single_use(b))
+    return s.build.neg(s.build.op(node.op, {a, s.operand(b)}));
+  return {};
+}
+
+// Not 0, infinite, NaN, or so small that bits are missing: a factor that loses nothing by meeting another.
+bool is_normal(DType dtype, double c) { return dtype == DType::f32 ? std::isnormal(static_cast<float>(c)) : std::isnormal(c); }
+
+// x / c = x * (1 / c) for a power of two
+Value div_by_power(Simplifier &s, const Node &node) {
+  const std::optional<double> c = s.splat(node.operands[1]);
+  int exponent;
+  if (!c || !floats(node) || std::abs(std::frexp(*c, &exponent)) != 0.5 || !is_normal(node.type().dtype, 1 / *c))
+    return {};
+  return s.build.mul(node.operands[0], s.build.like(node.operands[1], 1 / *c));
+}
+
+// x * c, x / c or c / x as (x or its reciprocal) times a number.
+struct Scaled {
+  Value x;
+  double factor;
+  bool divided, over; // x / divisor; factor / x
+};
+
+std::optional<Scaled> scaled(Simplifier &s, Op op, Value a, Value b) {
+  if (!is_float(s.dtype(a)))
+    return std::nullopt;
+  if (const std::optional<double> c = s.splat(b); c && is_normal(s.dtype(b), *c))
+    return Scaled{a, *c, op == Op::div, false};
+  if (const std::optional<double> c = s.splat(a); c && op == Op::div && is_normal(s.dtype(a), *c))
+    return Scaled{b, *c, false, true};
+  return std::nullopt;
+}
+
+// (x * c) * d = x * cd, (x * c) / d = x * (c/d), (x / c) * d = x * (d/c), (x / c) / d = x / cd, (c / x) * d = cd / x,
+// (c / x) / d = (c/d) / x, d / (x * c) = (d/c) / x
+Value merge_scales(Simplifier &s, const Node &node) {
+  const std::optional<Scaled> outer = scaled(s, node.op, node.operands[0], node.operands[1]);
+  if (!outer || !s.single_use(outer->x) || !(s.is(outer->x, Op::mul) || s.is(outer->x, Op::div)))
+    return {};
+  const Op inner_op = s.is(outer->x, Op::mul) ? Op::mul : Op::div;
+  const std::optional<Scaled> inner = scaled(s, inner_op, s.operand(outer->x, 0), s.operand(outer->x, 1));
+  if (!inner || s.is_splat(inner->x))
+    return {};
+  double c = 0;
+  Op op = Op::mul;
+  if (outer->over) {
+    if (inner->divided || inner->over)
+      return {};
+    c = outer->factor / inner->factor;
+    op = Op::div;
+  } else if (inner->divided && outer->divided) {
+    c = inner->factor * outer->factor;
+    op = Op::div;
+  } else {
+    c = inner->divided   ? outer->factor / inner->factor
+        : outer->divided ? inner->factor / outer->factor
+                         : inner->factor * outer->factor;
+    op = inner->over ? Op::div : Op::mul;
+  }
+  if (!is_normal(node.type().dtype, c))
+    return {};
+  const Value number = s.build.constant(node.type(), c);
+  return inner->over || outer->over ? s.build.div(number, inner->x) : s.build.op(op, {inner->x, number});
+}
+
+// A number among the factors of a product that nobody else reads; 0 if there is none. Small numbers only: a product that
+// overflows without it was within 2^16 of that before.
+double number_within(Simplifier &s, Value v, int depth = 0) {
+  constexpr double largest = 65536;
+  constexpr int deepest = 6;
+  if (depth > deepest || !s.is(v, Op::mul) || !s.single_use(v))
+    return 0;
+  const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (const std::optional<double> c = s.splat(b))
+    return std::abs(*c) <= largest && std::abs(*c) >= 1 / largest ? *c : 0;
+  const double c = number_within(s, a, depth + 1);
+  return c != 0 ? c : number_within(s, b, depth + 1);
+}
+
+// The product without that number.
+Value without_number(Simplifier &s, Value v, int depth = 0) {
+  const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (s.is_splat(b))
+    return a;
+  return number_within(s, a, depth + 1) != 0 ? s.build.mul(without_number(s, a, depth + 1), b)
+                                             : s.build.mul(a, without_number(s, b, depth + 1));
+}
+
+// ((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd
+Value gather_scales(Simplifier &s, const Node &node) {
+  if (!floats(node))
+    return {};
+  const Value a = node.operands[0], b = node.operands[1];
+  const std::optional<double> number = s.splat(b);
+  const double c = number_within(s, a), d = number ? *number : number_within(s, b);
+  if (c == 0 || d == 0 || !is_normal(node.type().dtype, d) || !is_normal(node.type().dtype, c * d))
+    return {};
+  const Value x = without_number(s, a);
+  return s.build.mul(number ? x : s.build.mul(x, without_number(s, b)), s.build.constant(node.type(), c * d));
+}
+
+} // namespace
+
+std::vector<SimplifyRule> arithmetic_rules() {
+  return {
+      {"constant_right", Op::add, constant_right, "c + x = x + c", exact},
+      {"constant_right", Op::mul, constant_right, "c * x = x * c", exact},
+      {"add_zero", Op::add, add_zero, "x + 0 = x", zero_sign},
+      {"sub_zero", Op::sub, sub_zero, "x - 0 = x", zero_sign},
+      {"zero_sub", Op::sub, zero_sub, "0 - x = -x", zero_sign},
+      {"times_one", Op::mul, times_one, "x * 1 = x", exact},
+      {"times_one", Op::div, times_one, "x / 1 = x", exact},
+      {"times_minus_one", Op::mul, times_minus_one, "x * -1 = -x", exact},
+      {"times_minus_one", Op::div, times_minus_one, "x / -1 = -x", exact},
+      {"add_same", Op::add, add_same, "x + x = x * 2", exact},
+      {"neg_of", Op::neg, neg_of, "-(-x) = x, -(a - b) = b - a, -(x * c) = x * -c", zero_sign},
+      {"add_neg", Op::add, add_neg, "a + -b = a - b", exact},
+      {"sub_neg", Op::sub, sub_neg, "a - -b = a + b, -a - b = -(a + b)", zero_sign},
+      {"product_neg", Op::mul, product_neg, "-a * b = -(a * b), -a * -b = a * b", exact},
+      {"product_neg", Op::div, product_neg, "-a / b = -(a / b), -a / -b = a / b", exact},
+      {"div_by_power", Op::div, div_by_power, "x / c = x * (1/c), c a power of two", exact},
+      {"merge_scales", Op::mul, merge_scales, "(x * c) * d = x * cd, (x / c) * d = x * (d/c), (c / x) * d = cd / x", two_ulp},
+      {"merge_scales", Op::div, merge_scales, "(x * c) / d = x * (c/d), (x / c) / d = x / cd, d / (x * c) = (d/c) / x", two_ulp},
+      {"gather_scales", Op::mul, gather_scales, "((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd", two_ulp},
+  };
+}
+
+} // namespace nnc
