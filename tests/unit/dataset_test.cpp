@@ -83,5 +83,20 @@ TEST(Dataset, BatchesGatherRows) {
   }
 }
 
+TEST(Dataset, HoldsTheBundledDigits) {
+  const std::string folder = NNC_SOURCE_DIR "/data/mnist-subset/";
+  for (auto [set, examples] : {std::pair("train", 10000), std::pair("t10k", 2000)}) {
+    std::string images = folder + set + "-images-idx3-ubyte.gz", labels = folder + set + "-labels-idx1-ubyte.gz";
+    Dataset data({{"x", images, read_tensor(images)}, {"label", labels, read_tensor(labels)}});
+    EXPECT_EQ(data.examples(), examples);
+    EXPECT_EQ(data.example_bytes(0), 784u);
+    std::vector<int> count(10, 0);
+    for (std::byte label : data.columns()[1].tensor.bytes)
+      ++count.at(static_cast<size_t>(label));
+    for (int of_digit : count)
+      EXPECT_NEAR(of_digit, examples / 10, examples / 40);
+  }
+}
+
 } // namespace
 } // namespace nnc
