@@ -114,7 +114,6 @@ public:
   // argmax: the first largest; NaN is larger than everything, the first NaN wins.
   ArgmaxPair argmax_neutral(DType dtype) const;
   ArgmaxPair argmax_combine(ArgmaxPair x, ArgmaxPair y) const;
-  ArgmaxPair argmax_step(ArgmaxPair x, ArgmaxPair y) const; // cheaper, for y.index above every x.index
   ArgmaxPair argmax_mask(ArgmaxPair x, Value *mask) const;
   ArgmaxPair argmax_reduce(ArgmaxPair x) const;
 

@@ -161,10 +161,10 @@ Value *Lanes::extremum(Value *x, Value *y, bool larger) const {
   const llvm::APFloat *number = nullptr;
   if (llvm::PatternMatch::match(x, llvm::PatternMatch::m_APFloat(number)))
     std::swap(x, y);
-  if (llvm::PatternMatch::match(y, llvm::PatternMatch::m_APFloat(number)) && !number->isNaN()) {
-    Value *result = select(beats(y, x), y, x); // x where it is NaN or ties
-    // Only the zero that should win a tie needs more: it absorbs the other one, and changes nothing else.
-    return number->isZero() && number->isNegative() != larger ? add(result, y) : result;
+  if (llvm::PatternMatch::match(y, llvm::PatternMatch::m_APFloat(number)) && !number->isNaN() &&
+      (larger || !number->isNegZero())) {
+    Value *result = select(beats(y, x), y, x);                      // x where it is NaN or ties
+    return larger && number->isPosZero() ? add(result, y) : result; // -0 loses to +0: the sum of both is +0
   }
   // Ties have equal bits unless they are zeros: there `and` gives +0, `or` gives -0. NaN: an addition gives one.
   Value *p = to_bits(select(beats(x, y), x, y)), *q = to_bits(select(beats(y, x), y, x));
@@ -220,12 +220,14 @@ Value *Lanes::divide(Value *x, Value *y) const {
   return select(none, zero, floored(x, select(none, integer(dtype_of(x), 1), y)).first);
 }
 
-// Floats: x - floor(x / y) * y, where product and difference round once. The division may round up to a whole number; the rest
-// is then on the wrong side of 0 and one y short.
+// Floats: x - floor(x / y) * y, where product and difference round once, so exact while |x / y| is below 2^24 (f64: 2^53);
+// beyond, the quotient has lost its last digits. The division may round up to a whole number: the rest is then on the wrong side
+// of 0 and one y short. A quotient of 0 is taken out for infinite y.
 Value *Lanes::remainder(Value *x, Value *y) const {
   match(x, y);
   if (is_float(dtype_of(x))) {
-    Value *rest = fma(neg(floor(divide(x, y))), y, x), *nothing = same(x, 0);
+    Value *nothing = same(x, 0), *quotient = floor(divide(x, y));
+    Value *rest = select(equal(quotient, nothing), add(x, nothing), fma(neg(quotient), y, x)); // never -0
     Value *wrong_side = bit_or(bit_and(less(rest, nothing), less(nothing, y)), bit_and(less(nothing, rest), less(y, nothing)));
     return select(wrong_side, add(rest, y), rest);
   }

@@ -91,14 +91,6 @@ ArgmaxPair Lanes::argmax_combine(ArgmaxPair x, ArgmaxPair y) const {
   return {select(wins, y.value, x.value), select(wins, y.index, x.index)};
 }
 
-ArgmaxPair Lanes::argmax_step(ArgmaxPair x, ArgmaxPair y) const {
-  match(x.value, y.value);
-  Value *wins = less(x.value, y.value);
-  if (is_float(dtype_of(x.value))) // greater, or the first NaN
-    wins = bit_and(b.CreateFCmpUGT(y.value, x.value), bit_not(is_nan(x.value)));
-  return {select(wins, y.value, x.value), select(wins, y.index, x.index)};
-}
-
 ArgmaxPair Lanes::argmax_mask(ArgmaxPair x, Value *mask) const {
   if (!mask)
     return x;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -80,9 +81,11 @@ inline double times(double a, double b) { return a * b; }
 inline int64_t plus(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
 inline int64_t times(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); }
 
-// NaN if either is.
-template <typename W> W larger(W a, W b) { return a != a ? a : b != b || a < b ? b : a; }
-template <typename W> W smaller(W a, W b) { return a != a ? a : b != b || b < a ? b : a; }
+// NaN if either is; -0 is below +0 (IEEE 754-2019 maximum and minimum).
+inline double larger(double a, double b) { return a != a ? a : b != b || a < b || (a == b && std::signbit(a)) ? b : a; }
+inline double smaller(double a, double b) { return a != a ? a : b != b || b < a || (a == b && std::signbit(b)) ? b : a; }
+inline int64_t larger(int64_t a, int64_t b) { return std::max(a, b); }
+inline int64_t smaller(int64_t a, int64_t b) { return std::min(a, b); }
 
 // In elements; all 0 for a splat.
 Shape element_strides(const Tensor &tensor);

@@ -43,6 +43,12 @@ int64_t divide(int64_t a, int64_t b) {
   return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
+int64_t remainder(int64_t a, int64_t b) { return b == 0 ? 0 : plus(a, times(times(divide(a, b), b), int64_t{-1})); }
+double remainder(double a, double b) {
+  const double rest = std::fmod(a, b);                                       // exact
+  return (rest < 0 && b > 0) || (rest > 0 && b < 0) ? rest + b : rest + 0.0; // never -0
+}
+
 } // namespace
 
 Tensor eval_add(const EvalCall &call) {
@@ -58,12 +64,7 @@ Tensor eval_div(const EvalCall &call) {
   return numbers2(call, [](auto a, auto b) { return divide(a, b); });
 }
 Tensor eval_rem(const EvalCall &call) {
-  return numbers2(call, [](auto a, auto b) {
-    if constexpr (std::is_same_v<decltype(a), double>)
-      return a - std::floor(a / b) * b;
-    else
-      return b == 0 ? 0 : plus(a, times(times(divide(a, b), b), int64_t{-1}));
-  });
+  return numbers2(call, [](auto a, auto b) { return remainder(a, b); });
 }
 // An f32 sum is taken in float: by way of double it would round twice.
 Tensor eval_muladd(const EvalCall &call) {
