@@ -271,7 +271,7 @@ private:
       ArgmaxPair next{operand, index};
       if (mask)
         next = lanes_.argmax_mask(next, mask);
-      ArgmaxPair best = lanes_.argmax_step({get(variable), get(accumulator.indices[slot])}, next);
+      ArgmaxPair best = lanes_.argmax_combine({get(variable), get(accumulator.indices[slot])}, next);
       b_.CreateStore(best.value, variable);
       b_.CreateStore(best.index, accumulator.indices[slot]);
       return;

@@ -12,6 +12,9 @@
 #include <random>
 
 namespace nnc {
+
+void PrintTo(Op op, std::ostream *out) { *out << op_info(op).name; } // for GoogleTest
+
 namespace {
 
 // Which of these the machine runs: the names are ordered by what they need.
