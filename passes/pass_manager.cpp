@@ -26,6 +26,7 @@ constexpr Pass passes[] = {
     {"grad", grad, false, "replace every request for derivatives by reverse-mode code"},
     {"simplify", simplify, true, "apply the rules of algebra until none fits, and fold constants"},
     {"fold", fold, true, "compute what depends on constants only"},
+    {"expand", expand, false, "write out the ops that no kernel computes: variance"},
     {"cse", cse, true, "compute equal values once, at the first place"},
     {"muladd", muladd, true, "let a product that only feeds a sum round once with it"},
     {"dce", dce, true, "drop what no result needs"},
@@ -35,7 +36,7 @@ constexpr Pass passes[] = {
 // Equal values are merged before simplify, so that a rule that asks whether a value has one reader sees the truth, and after it,
 // because rules make values equal; a second round then takes what that opened up. Products join sums last: no rule has to know
 // muladd. What has lost its readers goes before the groups form.
-constexpr std::string_view pipeline[] = {"grad", "cse", "simplify", "cse", "simplify", "cse", "muladd", "dce", "fuse"};
+constexpr std::string_view pipeline[] = {"grad", "expand", "cse", "simplify", "cse", "simplify", "cse", "muladd", "dce", "fuse"};
 
 const Pass &find_pass(std::string_view name) {
   for (const Pass &pass : passes)
@@ -156,8 +157,8 @@ private:
   std::ostream &log_;
   PassContext context_;
   Repro repro_;
-  std::string text_;  // of the module after the last pass, where it is kept
-  size_t nodes_ = 0;  // and its nodes: two constants written as literals may become one, which the text does not show
+  std::string text_; // of the module after the last pass, where it is kept
+  size_t nodes_ = 0; // and its nodes: two constants written as literals may become one, which the text does not show
   int runs_ = 0;
 };
 
