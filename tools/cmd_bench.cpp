@@ -1,0 +1,171 @@
+// `nnc bench MODEL ENTRY`: how long one call takes. Calls are grouped into samples of at least 0.2 ms, so that reading the clock
+// does not count; the median of the samples is what is said. One thread is measured on its own processor time, which is blind to
+// what else runs on the machine; several threads on the wall clock.
+#include "ir/error.h"
+#include "tools/command_line.h"
+#include "tools/engine.h"
+#include "tools/host_tensor.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+#include <time.h>
+
+namespace nnc {
+
+namespace {
+
+constexpr double sample_us = 200, total_us = 1'000'000, warm_us = 100'000;
+constexpr size_t least_samples = 5, most_samples = 2000;
+
+const HelpPage page = {
+    "  nnc bench MODEL ENTRY [--threads N] [--json] [options]\n",
+    "Measures one call of an entry of a model (.nn, or a compiled .so) on random inputs: floats in -1..1, small whole numbers.",
+    R"(  nnc bench examples/mnist.nn train_step
+  nnc bench mnist.so predict --threads 2 --json
+)"};
+
+double now_us(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+template <typename T> void fill(std::vector<std::byte> &bytes, const std::function<T()> &draw) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(T)) {
+    const T value = draw();
+    std::memcpy(bytes.data() + at, &value, sizeof(T));
+  }
+}
+
+// Random inputs; whole numbers are below `bound`.
+std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, uint64_t bound) {
+  std::mt19937_64 random(1);
+  const auto unit = [&] { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; };
+  std::vector<std::vector<std::byte>> result;
+  for (const nnc_tensor_info &input : inputs(entry)) {
+    std::vector<std::byte> &bytes = result.emplace_back(input.bytes);
+    switch (input.dtype) {
+    case NNC_F32:
+      fill<float>(bytes, [&] { return static_cast<float>(unit()); });
+      break;
+    case NNC_F64:
+      fill<double>(bytes, unit);
+      break;
+    case NNC_I32:
+      fill<int32_t>(bytes, [&] { return static_cast<int32_t>(random() % bound); });
+      break;
+    case NNC_I64:
+      fill<int64_t>(bytes, [&] { return static_cast<int64_t>(random() % bound); });
+      break;
+    case NNC_BOOL:
+      fill<uint8_t>(bytes, [&] { return static_cast<uint8_t>(random() % 2); });
+      break;
+    default:
+      fill<uint8_t>(bytes, [&] { return static_cast<uint8_t>(random() % bound); });
+    }
+  }
+  return result;
+}
+
+struct Measured {
+  double median_us, min_us, wall_median_us;
+};
+
+Measured measure(const std::function<void()> &call, bool own_time) {
+  const clockid_t clock = own_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+  size_t calls = 0;
+  double start = now_us(CLOCK_MONOTONIC), elapsed = 0;
+  do {
+    call();
+    ++calls;
+    elapsed = now_us(CLOCK_MONOTONIC) - start;
+  } while (elapsed < warm_us);
+  const double each = elapsed / static_cast<double>(calls);
+  const size_t group = std::max<size_t>(1, static_cast<size_t>(sample_us / each));
+  const size_t samples =
+      std::clamp(static_cast<size_t>(total_us / (each * static_cast<double>(group))), least_samples, most_samples);
+  std::vector<double> own, wall;
+  for (size_t s = 0; s < samples; ++s) {
+    const double wall_start = now_us(CLOCK_MONOTONIC), own_start = now_us(clock);
+    for (size_t i = 0; i < group; ++i)
+      call();
+    own.push_back((now_us(clock) - own_start) / static_cast<double>(group));
+    wall.push_back((now_us(CLOCK_MONOTONIC) - wall_start) / static_cast<double>(group));
+  }
+  return {median(own), *std::ranges::min_element(own), median(wall)};
+}
+
+} // namespace
+
+int bench_command(int argc, const char *const *argv) {
+  Words words({"MODEL", "ENTRY"});
+  cl::opt<unsigned> threads("threads", cl::desc("threads that run it (1)"), cl::value_desc("N"), cl::init(1),
+                            cl::cat(general_options()));
+  cl::opt<bool> json("json", cl::desc("one line of JSON instead of sentences"), cl::cat(general_options()));
+  BuildFlags flags;
+  if (!parse_command_line(argc, argv, page))
+    return 0;
+  const std::vector<std::string> names = words.get();
+  const std::unique_ptr<ThreadPool> pool = make_pool(threads);
+  const std::unique_ptr<Engine> engine =
+      open_engine(engine_kind("", names[0]), names[0], flags.options(), pool.get(), {names[1]});
+  const nnc_entry_info &entry = entry_of(*engine, names[1]);
+  start_state(*engine, 0, "");
+
+  std::vector<std::vector<std::byte>> values, results;
+  std::vector<const void *> in;
+  std::vector<void *> out;
+  for (const nnc_tensor_info &output : outputs(entry))
+    out.push_back(results.emplace_back(output.bytes).data());
+  const auto call = [&] { engine->call(entry, in, out); };
+  // Labels and indices have an upper end that only the entry's checks know.
+  for (const uint64_t bound : {10, 2, 1}) {
+    values = random_inputs(entry, bound);
+    in.clear();
+    for (const std::vector<std::byte> &value : values)
+      in.push_back(value.data());
+    try {
+      call();
+      break;
+    } catch (const CallError &error) {
+      if (error.code < NNC_CHECK || bound == 1)
+        throw;
+    }
+  }
+  const Measured time = measure(call, threads == 1);
+  const uint64_t workspace = workspace_bytes(entry, threads), state = engine->model().info().state_bytes;
+  if (json) {
+    const nlohmann::ordered_json line = {{"model", names[0]},
+                                         {"entry", names[1]},
+                                         {"threads", threads.getValue()},
+                                         {"median_us", time.median_us},
+                                         {"min_us", time.min_us},
+                                         {"wall_median_us", time.wall_median_us},
+                                         {"compile_ms", engine->compile_milliseconds},
+                                         {"workspace_bytes", workspace},
+                                         {"state_bytes", state}};
+    fmt::print("{}\n", line.dump());
+    return 0;
+  }
+  fmt::print("{} of {}, {} thread{}\n", names[1], names[0], threads.getValue(), threads == 1 ? "" : "s");
+  fmt::print("  {:.2f} us a call (median), {:.2f} us the fastest, {:.2f} us on the wall clock\n", time.median_us, time.min_us,
+             time.wall_median_us);
+  if (engine->compile_milliseconds > 0)
+    fmt::print("  compiled in {:.1f} ms\n", engine->compile_milliseconds);
+  fmt::print("  {} bytes of workspace, {} bytes of state\n", workspace, state);
+  return 0;
+}
+
+} // namespace nnc

@@ -1,0 +1,145 @@
+// `nnc MODEL.nn -o model.so`: compiles, or prints a stage of compiling. Files appear whole or not at all: everything is made
+// in memory first and written last.
+#include "codegen/header.h"
+#include "ir/error.h"
+#include "ir/text.h"
+#include "runtime/file.h"
+#include "tools/command_line.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+namespace nnc {
+
+namespace {
+
+const HelpPage page = {
+    R"(  nnc MODEL.nn -o MODEL.so              a shared library and a C header beside it
+  nnc MODEL.nn --emit=STAGE             how the compiler sees the model, on standard output
+  nnc run MODEL ENTRY [options]         run one entry on tensors from files
+  nnc train MODEL ENTRY [options]       train on data from files
+  nnc bench MODEL ENTRY [options]       measure one entry
+  nnc inspect MODEL.so                  what a compiled model offers
+  nnc COMMAND --help                    more about one of these
+)",
+    "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",
+    R"(  nnc examples/mnist.nn -o mnist.so
+  nnc examples/mnist.nn -o mnist.so --set batch=32 --cpu=x86-64-v3
+  nnc examples/mnist.nn --emit=grad                  the program with its derivatives
+  nnc examples/mnist.nn --emit=plan                  kernels, calls and bytes
+  nnc train examples/mnist.nn train_step --data x=train-images.gz --data label=train-labels.gz --epochs 5
+  nnc run examples/xor.nn predict --in x=x.npy
+)"};
+
+const std::vector<std::string> stages = {"ast", "ir", "grad", "fused", "plan", "llvm", "llvm-opt", "asm", "obj", "so"};
+
+// What -o asks for by the ending of the file; the stage and whether a header goes with it.
+struct Product {
+  std::string stage;
+  bool header = false;
+};
+
+Product product(const std::string &emit, const std::string &out) {
+  if (!emit.empty()) {
+    if (std::ranges::find(stages, emit) == stages.end())
+      throw Error(fmt::format("--emit={}: there are {}", emit, fmt::join(stages, ", ")));
+    return {emit};
+  }
+  if (out.empty())
+    throw Error("say what to make: -o FILE.so (or .o, .a), or --emit=STAGE (see `nnc --help`)");
+  for (const auto &[ending, stage] : {std::pair{".so", "so"}, {".o", "obj"}, {".a", "archive"}})
+    if (out.ends_with(ending))
+      return {stage, true};
+  throw Error(fmt::format("{}: the name of an output ends in .so, .o or .a, or --emit says what it is", out));
+}
+
+std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header) {
+  if (stage == "ast")
+    return read_tree(file);
+  SourceModule source = read_source(file, options);
+  if (stage == "ir") {
+    if (!options.passes.passes.empty())
+      run_pipeline(source.module, PipelineEnd::fused, options.passes);
+    return print(source.module);
+  }
+  if (stage == "grad") {
+    run_pipeline(source.module, PipelineEnd::grad, options.passes);
+    return print(source.module);
+  }
+  std::vector<std::string> refusals;
+  PassOptions passes = options.passes;
+  passes.refusals = &refusals;
+  run_pipeline(source.module, PipelineEnd::fused, passes);
+  if (stage == "fused")
+    return fused_text(source.module, refusals);
+  const Plan plan = plan_module(source.module, options.passes);
+  if (stage == "plan")
+    return plan_text(plan);
+  const Target target = make_target(options.cpu, options.target);
+  const ArtefactOptions code = code_options(source);
+  if (stage == "llvm")
+    return code_text(plan, target, CodeForm::llvm, code);
+  if (stage == "llvm-opt")
+    return code_text(plan, target, CodeForm::llvm_opt, code);
+  if (stage == "asm")
+    return code_text(plan, target, CodeForm::assembly, code);
+  if (header)
+    *header = c_header(plan);
+  const Artefact artefact = compile_plan(plan, target, code);
+  return stage == "so" ? shared_library(artefact) : stage == "obj" ? relocatable_object(artefact) : static_library(artefact);
+}
+
+} // namespace
+
+int compile_command(int argc, const char *const *argv) {
+  Words words({"MODEL"});
+  cl::opt<std::string> out("o", cl::desc("write here; .so, .o and .a get a C header, FILE.h, beside them"),
+                           cl::value_desc("FILE"), cl::cat(general_options()));
+  const std::string emit_help = fmt::format("print a stage: {}", fmt::join(stages, ", "));
+  cl::opt<std::string> emit("emit", cl::desc(emit_help), cl::value_desc("STAGE"), cl::cat(general_options()));
+  cl::opt<bool> version("version", cl::desc("print the version of nnc"), cl::cat(general_options()));
+  cl::opt<std::string> triple("target", cl::desc("compile for another machine, such as aarch64-linux-gnu"),
+                              cl::value_desc("TRIPLE"), cl::cat(compile_options()));
+  BuildFlags flags;
+  if (!parse_command_line(argc, argv, page))
+    return 0;
+  if (version) {
+    fmt::print("nnc {}\n", NNC_VERSION);
+    return 0;
+  }
+  const std::string file = words.get()[0];
+  BuildOptions options = flags.options();
+  options.target = triple;
+  const Product what = product(emit, out);
+  if (out.empty() && (what.stage == "obj" || what.stage == "so") && isatty(STDOUT_FILENO))
+    throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));
+  if (!is_source_file(file))
+    throw Error(fmt::format("{}: the name of a model ends in .nn or .nnir", file));
+  std::string header;
+  const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr);
+  if (out.empty()) {
+    fmt::print("{}", text);
+    return 0;
+  }
+  if (std::filesystem::exists(out.getValue()) && std::filesystem::equivalent(out.getValue(), file))
+    throw Error(fmt::format("{}: that is the model itself", out.getValue()));
+  OutputFile output(out);
+  output.write(text.data(), text.size());
+  if (!what.header) {
+    output.commit();
+    return 0;
+  }
+  OutputFile header_output(std::filesystem::path(out.getValue()).replace_extension(".h").string());
+  header_output.write(header.data(), header.size());
+  header_output.commit();
+  output.commit();
+  return 0;
+}
+
+} // namespace nnc

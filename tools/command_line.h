@@ -1,0 +1,84 @@
+// The command line of nnc: LLVM's option parser, with our own pages and messages.
+#pragma once
+
+#include "tools/pipeline.h"
+
+#include <llvm/Support/CommandLine.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nnc {
+
+namespace cl = llvm::cl;
+
+// What `--help` says around the list of options.
+struct HelpPage {
+  std::string usage;    // "nnc run MODEL ENTRY [options]", a line a form
+  std::string overview; // what the command is for
+  std::string examples; // lines of a shell
+};
+
+// Empties LLVM's table of options. To be called first, since its own options have names that ours have too.
+void forget_options();
+
+// Reads the options that exist at this moment, and no others. argv[0] is the command itself.
+// Throws Error for anything that is not understood. Returns false after printing the page for --help.
+bool parse_command_line(int argc, const char *const *argv, const HelpPage &page);
+
+// "x=images.npy" -> ("x", "images.npy"). `flag` is for the message.
+std::pair<std::string, std::string> assignment(const std::string &text, const std::string &flag);
+
+// The groups of the page.
+cl::OptionCategory &general_options();
+cl::OptionCategory &compile_options();
+cl::OptionCategory &debug_options();
+
+// How a model becomes code; of every command that takes a .nn.
+struct BuildFlags {
+  cl::list<std::string> set{"set", cl::desc("give the const NAME another value"), cl::value_desc("NAME=VALUE"),
+                            cl::cat(compile_options())};
+  cl::opt<std::string> cpu{"cpu",
+                           cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
+                                    "x86-64-v3 or znver4"),
+                           cl::value_desc("NAME"), cl::cat(compile_options())};
+  cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
+                              cl::cat(debug_options())};
+  cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),
+                                cl::cat(debug_options())};
+  cl::opt<std::string> dump{"dump", cl::desc("print the module after passes: changed, all, or the name of one"),
+                            cl::value_desc("WHICH"), cl::cat(debug_options())};
+  cl::opt<std::string> dump_dir{"dump-dir", cl::desc("a .nnir file for each dump instead of standard error"),
+                                cl::value_desc("DIR"), cl::cat(debug_options())};
+  cl::opt<bool> time{"time", cl::desc("say how long each pass took"), cl::cat(debug_options())};
+  cl::opt<bool> verify_each{"verify-each", cl::desc("check the module after every pass, and the plan"), cl::cat(debug_options()),
+                            cl::init(verify_each_by_default)};
+  cl::opt<int64_t> bisect{"bisect", cl::desc("make only the first N optional changes"), cl::value_desc("N"),
+                          cl::cat(debug_options()), cl::init(-1)};
+  cl::opt<std::string> repro{"repro", cl::desc("when a pass fails, write a .nnir there whose first line runs it again"),
+                             cl::value_desc("DIR"), cl::cat(debug_options())};
+
+  BuildOptions options() const;
+};
+
+// MODEL, or MODEL ENTRY: the words of a command line that are no options.
+class Words {
+public:
+  explicit Words(std::vector<const char *> names) : names_(std::move(names)) {}
+  // The words by position; throws Error where there are fewer or more than names.
+  std::vector<std::string> get() const;
+
+private:
+  std::vector<const char *> names_;
+  cl::list<std::string> words_{cl::Positional};
+};
+
+// The commands. They return the exit code, and throw Error.
+int compile_command(int argc, const char *const *argv);
+int run_command(int argc, const char *const *argv);
+int train_command(int argc, const char *const *argv);
+int bench_command(int argc, const char *const *argv);
+int inspect_command(int argc, const char *const *argv);
+
+} // namespace nnc

@@ -1,0 +1,306 @@
+// The four engines. Compiled code runs in a runtime Session; the interpreters keep a state block of the same layout and a
+// description of the model made here.
+#include "tools/engine.h"
+
+#include "codegen/jit.h"
+#include "ir/error.h"
+#include "ir/plan_interpreter.h"
+#include "runtime/tensor_file.h"
+#include "tools/description.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include <unistd.h>
+
+namespace nnc {
+
+namespace {
+
+class CompiledEngine : public Engine {
+public:
+  CompiledEngine(Model model, ThreadPool *pool) : session_(std::move(model), pool) {}
+
+  const Model &model() const override { return session_.model(); }
+  std::byte *state() const override { return session_.state(); }
+  void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
+    session_.call(entry, inputs, outputs);
+  }
+
+private:
+  Session session_;
+};
+
+class Interpreter : public Engine {
+public:
+  Interpreter(const std::string &name, const std::vector<PlanEntry> &entries, const std::vector<PlanState> &states,
+              int64_t state_bytes)
+      : description_(name, entries, states, state_bytes), model_(description_.info()), state_(state_bytes) {}
+
+  const Model &model() const override { return model_; }
+  std::byte *state() const override { return state_.data(); }
+  void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
+    const size_t index = &entry - model_.info().entries;
+    if (const int failed = run(index, inputs, outputs); failed >= 0)
+      throw CallError(NNC_CHECK + failed, fmt::format("{}: {}", entry.name, entry.checks[failed]));
+  }
+
+protected:
+  // Returns the check that failed, or -1.
+  virtual int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) = 0;
+
+private:
+  Description description_;
+  Model model_;
+  AlignedBlock state_;
+};
+
+class PlanEngine : public Interpreter {
+public:
+  explicit PlanEngine(Plan plan) : Interpreter(plan.model, plan.entries, plan.states, plan.state_bytes), plan_(std::move(plan)) {}
+
+protected:
+  int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
+    std::vector<const std::byte *> in;
+    for (const void *input : inputs)
+      in.push_back(static_cast<const std::byte *>(input));
+    std::vector<std::byte *> out;
+    for (void *output : outputs)
+      out.push_back(static_cast<std::byte *>(output));
+    return run_entry(plan_, plan_.entries[entry], in, out, state());
+  }
+
+private:
+  Plan plan_;
+};
+
+std::vector<PlanState> state_layout(const Module &module) {
+  std::vector<PlanState> states;
+  int64_t end = 0;
+  for (const State &state : module.states) {
+    states.push_back({state, end});
+    end += (state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  }
+  return states;
+}
+
+int64_t layout_bytes(const Module &module) {
+  int64_t bytes = 0;
+  for (const PlanState &state : state_layout(module))
+    bytes = state.offset + (state.state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  return bytes;
+}
+
+// The entries of a module as a description wants them.
+std::vector<PlanEntry> signatures(const Module &module) {
+  std::vector<PlanEntry> entries;
+  for (const Function &function : module.functions) {
+    PlanEntry entry;
+    entry.name = function.name;
+    entry.doc = function.doc;
+    for (int a = 0; a < function.args; ++a)
+      if (function.arg_info[a].state < 0)
+        entry.inputs.push_back({function.nodes[a].name(), function.nodes[a].type()});
+    for (const Result &result : function.function_results) {
+      if (result.kind == Result::Kind::output)
+        entry.outputs.push_back({result.name, function.type(result.value)});
+      if (result.kind == Result::Kind::check)
+        entry.checks.push_back({result.name, result.loc});
+      entry.writes_state |= result.kind == Result::Kind::state;
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+class ReferenceEngine : public Interpreter {
+public:
+  explicit ReferenceEngine(Module module)
+      : Interpreter(module.files[0], signatures(module), state_layout(module), layout_bytes(module)), module_(std::move(module)),
+        layout_(state_layout(module_)) {}
+
+protected:
+  int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
+    const Function &function = module_.functions[entry];
+    std::vector<Tensor> in, states;
+    for (int a = 0; a < function.args; ++a)
+      if (function.arg_info[a].state < 0)
+        in.push_back(tensor(function.nodes[a].type(), inputs[in.size()]));
+    for (const PlanState &place : layout_)
+      states.push_back(tensor(place.state.type, state() + place.offset));
+    const RunResult result = interpret(function, in, states);
+    if (!result.failed_check.empty())
+      return check_index(function, result.failed_check);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      store(result.outputs[i].second, outputs[i]);
+    for (const auto &[index, value] : result.states)
+      store(value, state() + layout_[index].offset);
+    return -1;
+  }
+
+private:
+  Module module_;
+  std::vector<PlanState> layout_;
+
+  static Tensor tensor(const Type &type, const void *from) {
+    Tensor result(type);
+    std::memcpy(result.bytes.data(), from, result.bytes.size());
+    return result;
+  }
+  static void store(const Tensor &value, void *to) {
+    const Tensor whole = expanded(value);
+    std::memcpy(to, whole.bytes.data(), whole.bytes.size());
+  }
+  static int check_index(const Function &function, const std::string &message) {
+    int index = 0;
+    for (const Result &result : function.function_results)
+      if (result.kind == Result::Kind::check) {
+        if (result.name == message)
+          break;
+        ++index;
+      }
+    return index;
+  }
+};
+
+// Linked, written, loaded and unlinked: a loaded library needs its file no more.
+Model load_as_library(const Artefact &artefact) {
+  std::string path = (std::filesystem::temp_directory_path() / "nnc-XXXXXX.so").string();
+  const int file = mkstemps(path.data(), 3);
+  if (file < 0)
+    throw Error(fmt::format("{}: cannot be made: {}", path, std::strerror(errno)));
+  close(file);
+  struct Remove {
+    const std::string &path;
+    ~Remove() { unlink(path.c_str()); }
+  } remove{path};
+  write_file(path, shared_library(artefact));
+  return Model::load(path);
+}
+
+std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
+                                    const std::vector<std::string> &keep) {
+  if (!is_source_file(file))
+    return std::make_unique<CompiledEngine>(Model::load(file), pool);
+  if (kind == EngineKind::interp) {
+    SourceModule source = read_source(file, options);
+    PassOptions passes = options.passes;
+    if (passes.passes.empty())
+      passes.passes = {"grad"};
+    run_pipeline(source.module, PipelineEnd::grad, passes);
+    return std::make_unique<ReferenceEngine>(std::move(source.module));
+  }
+  if (kind == EngineKind::plan) {
+    SourceModule source = read_source(file, options);
+    run_pipeline(source.module, PipelineEnd::fused, options.passes);
+    return std::make_unique<PlanEngine>(plan_module(source.module, options.passes));
+  }
+  const Build build = build_model(file, options, keep);
+  if (kind == EngineKind::so)
+    return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool);
+  LoadedCode loaded = load_jit(build.artefact);
+  return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool);
+}
+
+HostTensor state_tensor(const Engine &engine, const nnc_tensor_info &state) {
+  HostTensor tensor;
+  tensor.dtype = dtype_text(state.dtype);
+  tensor.shape.assign(state.shape, state.shape + state.rank);
+  const std::byte *from = engine.state() + state.offset;
+  tensor.bytes.assign(from, from + state.bytes);
+  return tensor;
+}
+
+} // namespace
+
+EngineKind engine_kind(const std::string &name, const std::string &file) {
+  const bool source = is_source_file(file);
+  const std::map<std::string, EngineKind> kinds = {{"", source ? EngineKind::jit : EngineKind::so},
+                                                   {"jit", EngineKind::jit},
+                                                   {"so", EngineKind::so},
+                                                   {"plan", EngineKind::plan},
+                                                   {"interp", EngineKind::interp}};
+  const auto kind = kinds.find(name);
+  if (kind == kinds.end())
+    throw Error(fmt::format("--engine={}: there are jit, interp, plan, so", name));
+  if (!source && kind->second != EngineKind::so)
+    throw Error(fmt::format("{}: a compiled model cannot run with --engine={}; that needs the .nn", file, name));
+  return kind->second;
+}
+
+std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
+                                    const std::vector<std::string> &keep) {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<Engine> engine = make_engine(kind, file, options, pool, keep);
+  if (is_source_file(file))
+    engine->compile_milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return engine;
+}
+
+std::unique_ptr<ThreadPool> make_pool(unsigned threads) {
+  constexpr unsigned most = 1024;
+  if (threads == 0 || threads > most)
+    throw Error(fmt::format("--threads={}: it takes a number from 1 to {}", threads, most));
+  return threads > 1 ? std::make_unique<ThreadPool>(static_cast<int>(threads)) : nullptr;
+}
+
+const nnc_entry_info &entry_of(const Engine &engine, const std::string &name) {
+  if (const nnc_entry_info *entry = engine.model().find_entry(name))
+    return *entry;
+  std::string names;
+  for (const nnc_entry_info &entry : engine.model().entries())
+    names += fmt::format("{}`{}`", names.empty() ? "" : ", ", entry.name);
+  throw Error(fmt::format("{}: there is no entry `{}`; there are {}", engine.model().info().model, name, names));
+}
+
+void start_state(Engine &engine, int64_t seed, const std::string &weights) {
+  if (const nnc_entry_info *init = engine.model().find_entry("init")) {
+    const void *input = &seed;
+    engine.call(*init, {&input, init->input_count}, {});
+  }
+  if (weights.empty())
+    return;
+  const std::vector<std::string> unknown = load_weights(engine, weights);
+  if (!unknown.empty())
+    fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
+}
+
+void save_weights(const Engine &engine, const std::string &file) {
+  SafeTensors content;
+  for (const nnc_tensor_info &state : engine.model().states())
+    content.tensors.push_back({state.name, state_tensor(engine, state)});
+  content.metadata["format"] = "nnc";
+  write_safetensors(file, content);
+}
+
+std::vector<std::string> load_weights(Engine &engine, const std::string &file) {
+  const SafeTensors content = read_safetensors(file);
+  std::map<std::string, const HostTensor *> given;
+  for (const NamedTensor &tensor : content.tensors)
+    given[tensor.name] = &tensor.tensor;
+  for (const nnc_tensor_info &state : engine.model().states()) {
+    const auto at = given.find(state.name);
+    if (at == given.end() && state.trained)
+      throw FileError(file, fmt::format("has no tensor `{}`, which the model needs ({})", state.name, tensor_text(state)));
+    if (at != given.end() && tensor_type_text(*at->second) != tensor_text(state))
+      throw FileError(file,
+                      fmt::format("`{}` is {}, in the model {}", state.name, tensor_type_text(*at->second), tensor_text(state)));
+  }
+  for (const nnc_tensor_info &state : engine.model().states())
+    if (const auto at = given.find(state.name); at != given.end()) {
+      std::memcpy(engine.state() + state.offset, at->second->bytes.data(), state.bytes);
+      given.erase(at);
+    }
+  std::vector<std::string> unknown;
+  for (const auto &[name, tensor] : given)
+    unknown.push_back(name);
+  return unknown;
+}
+
+} // namespace nnc

@@ -1,0 +1,52 @@
+// Engine: something that runs the entries of a model and holds its state. The same calls reach compiled code and both
+// interpreters, so that what is run can be compared.
+#pragma once
+
+#include "runtime/model.h"
+#include "tools/pipeline.h"
+
+#include <memory>
+
+namespace nnc {
+
+enum class EngineKind : uint8_t {
+  jit,    // compiled into this process
+  so,     // a shared library: MODEL itself, or made in a temporary file
+  plan,   // the Plan interpreter
+  interp, // the reference interpreter, on the program before any pass but the derivatives
+};
+// "" is what MODEL is: jit for a source, so for a library. Throws Error on an unknown name, and where the file cannot do that.
+EngineKind engine_kind(const std::string &name, const std::string &file);
+
+class Engine {
+public:
+  virtual ~Engine() = default;
+
+  virtual const Model &model() const = 0;
+  virtual std::byte *state() const = 0; // model().info().state_bytes
+  // One pointer for each input and output, in their order. Throws CallError; then nothing was written.
+  virtual void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) = 0;
+
+  double compile_milliseconds = 0; // 0: nothing was compiled
+};
+
+// The pool must outlive the engine; only compiled code uses it. `keep` as in build_model.
+std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
+                                    const std::vector<std::string> &keep = {});
+
+// A pool for --threads; none for one thread. Throws Error for 0 and for more than anyone has.
+std::unique_ptr<ThreadPool> make_pool(unsigned threads);
+
+// Throws Error "MODEL: there is no entry `x`; there are …".
+const nnc_entry_info &entry_of(const Engine &engine, const std::string &name);
+
+// Runs `init`, where the model has state; then loads the weights, where a file is named, and notes on standard error which
+// tensors of it the model does not have.
+void start_state(Engine &engine, int64_t seed, const std::string &weights);
+
+// The state in a .safetensors file, by path. Loading needs every trained tensor with its type; carried state that the file
+// does not have stays as it is. Returns the names in the file that the model does not have.
+void save_weights(const Engine &engine, const std::string &file);
+std::vector<std::string> load_weights(Engine &engine, const std::string &file);
+
+} // namespace nnc

@@ -1,0 +1,40 @@
+// nnc: compiles, runs, trains and measures models. This file picks the command and turns what goes wrong into a message and
+// exit code 1; each command is in cmd_*.cpp.
+#include "ir/error.h"
+#include "tools/command_line.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <new>
+
+using namespace nnc;
+
+namespace {
+
+// Places and files come first in what Error says: "mlp.nn:7:14: error: …", "x.npy: …".
+void say(const std::string &text) {
+  fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "nnc: error: " : "", text);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  const std::map<std::string, int (*)(int, const char *const *)> commands = {
+      {"run", run_command}, {"train", train_command}, {"bench", bench_command}, {"inspect", inspect_command}};
+  try {
+    forget_options();
+    const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
+    const int code = command == commands.end() ? compile_command(argc, argv) : command->second(argc - 1, argv + 1);
+    if (std::fflush(stdout) != 0)
+      throw Error("standard output: cannot be written");
+    return code;
+  } catch (const std::bad_alloc &) {
+    say("out of memory");
+  } catch (const std::exception &error) {
+    say(error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,137 @@
+// Calls the parts of the compiler in order. What each part does is its own affair; here is only which comes after which, and
+// what the flags change about that.
+#include "tools/pipeline.h"
+
+#include "codegen/hash.h"
+#include "frontend/frontend.h"
+#include "frontend/parser.h"
+#include "ir/error.h"
+#include "ir/text.h"
+#include "passes/form.h"
+#include "passes/plan.h"
+#include "runtime/file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+namespace nnc {
+
+namespace {
+
+bool is_module_text(const std::string &file) { return file.ends_with(".nnir"); }
+
+bool is_fused(const Module &module) {
+  return std::ranges::any_of(module.functions, [](const Function &function) {
+    return std::ranges::any_of(function.nodes, [](const Node &node) { return node.op == Op::fused; });
+  });
+}
+
+std::string commented(const std::string &text) {
+  std::string result;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    result += "#   " + text.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  return result;
+}
+
+// Leaves `init` and these; everything where one of them does not exist, which is for the caller to find out.
+void keep_entries(Module &module, const std::vector<std::string> &keep) {
+  if (std::ranges::all_of(keep, [&](const std::string &name) { return module.find(name) != nullptr; }))
+    std::erase_if(module.functions, [&](const Function &function) {
+      return function.name != "init" && std::ranges::find(keep, function.name) == keep.end();
+    });
+}
+
+} // namespace
+
+bool is_source_file(const std::string &file) { return file.ends_with(".nn") || is_module_text(file); }
+
+SourceModule read_source(const std::string &file, const BuildOptions &options) {
+  const std::string text = read_file(file);
+  if (is_module_text(file)) {
+    if (!options.set.empty())
+      throw Error(fmt::format("{}: --set is for consts of a .nn file; here they are numbers already", file));
+    return {parse_module(text, file), sha256(text)};
+  }
+  const Source source(file, text);
+  Diagnostics diagnostics;
+  std::optional<Module> module = compile_source(source, SourceOptions{options.set}, diagnostics);
+  diagnostics.throw_if_errors();
+  if (const std::string warnings = diagnostics.text(); options.warn && !warnings.empty())
+    fmt::print(stderr, "{}\n", warnings);
+  return {std::move(*module), sha256(text)};
+}
+
+std::string read_tree(const std::string &file) {
+  if (is_module_text(file))
+    throw Error(fmt::format("{}: only a .nn file has a syntax tree", file));
+  const Source source(file, read_file(file));
+  Diagnostics diagnostics;
+  const ast::File tree = parse(source, diagnostics);
+  diagnostics.throw_if_errors();
+  return ast::ast_text(tree);
+}
+
+void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options) {
+  PassOptions chosen = options;
+  if (chosen.passes.empty() && is_fused(module))
+    return; // a dump of what comes out of here
+  if (chosen.passes.empty() && end == PipelineEnd::grad)
+    for (std::string_view pass : default_pipeline())
+      if (pass != "fuse")
+        chosen.passes.emplace_back(pass);
+  run_passes(module, chosen);
+}
+
+std::string fused_text(const Module &module, const std::vector<std::string> &refusals) {
+  std::string text = print(module);
+  for (const Function &function : module.functions)
+    for (const Node &node : function.nodes)
+      if (node.op == Op::fused) {
+        const Formed formed = form_body(*node.body);
+        std::string names;
+        for (const std::string &name : node.names)
+          names += (names.empty() ? "%" : ", %") + name;
+        text += fmt::format("\n# {}: {}\n{}", function.name, names,
+                            commented(formed.kernel ? kernel_text(*formed.kernel) : formed.refusal + "\n"));
+      }
+  for (const std::string &refusal : refusals)
+    text += fmt::format("{}# not merged: {}\n", &refusal == refusals.data() ? "\n" : "", refusal);
+  return text;
+}
+
+Plan plan_module(const Module &module, const PassOptions &options) {
+  Plan plan = make_plan(module, module.files[0]);
+  if (options.verify_each)
+    if (const std::string wrong = verify_plan(plan); !wrong.empty())
+      throw Error(fmt::format("internal error: the plan of {}: {}", module.files[0], wrong));
+  return plan;
+}
+
+ArtefactOptions code_options(const SourceModule &source) {
+  ArtefactOptions options;
+  options.source_hash = source.hash;
+  options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return options;
+}
+
+Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep) {
+  const auto start = std::chrono::steady_clock::now();
+  SourceModule source = read_source(file, options);
+  if (!keep.empty())
+    keep_entries(source.module, keep);
+  run_pipeline(source.module, PipelineEnd::fused, options.passes);
+  Build build;
+  build.plan = plan_module(source.module, options.passes);
+  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source));
+  build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return build;
+}
+
+} // namespace nnc

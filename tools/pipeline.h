@@ -1,0 +1,55 @@
+// From a model's file to a module, a plan, and code: the compiler as one would call it, for the commands and the host header.
+#pragma once
+
+#include "codegen/compile.h"
+#include "ir/plan.h"
+#include "passes/passes.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nnc {
+
+struct BuildOptions {
+  std::vector<std::pair<std::string, std::string>> set; // --set NAME=VALUE
+  std::string cpu;                                      // as make_target takes it
+  std::string target;                                   // a triple; empty: this machine
+  PassOptions passes;
+  bool warn = true; // print the frontend's warnings on standard error
+};
+
+struct SourceModule {
+  Module module;
+  std::string hash; // SHA-256 of the file, hexadecimal
+};
+
+bool is_source_file(const std::string &file); // .nn or .nnir, which are compiled; anything else is loaded
+
+// The program as written. Throws Error with everything that is wrong.
+SourceModule read_source(const std::string &file, const BuildOptions &options);
+
+// The tree of a .nn file as text.
+std::string read_tree(const std::string &file);
+
+// How far run_pipeline goes: derivatives derived and simplified, or kernels formed. --passes replaces either.
+enum class PipelineEnd : uint8_t { grad, fused };
+void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options);
+
+// The fused module with its kernels, and what was refused, below as comments: `nnc` reads it back.
+std::string fused_text(const Module &module, const std::vector<std::string> &refusals);
+
+// A module that went through the pipeline.
+Plan plan_module(const Module &module, const PassOptions &options);
+
+ArtefactOptions code_options(const SourceModule &source);
+
+// All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
+struct Build {
+  Plan plan;
+  Artefact artefact;
+  double milliseconds = 0; // from reading the file to objects
+};
+Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep = {});
+
+} // namespace nnc
