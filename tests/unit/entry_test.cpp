@@ -232,7 +232,7 @@ void concurrent_run(void *, void (*task)(void *, int64_t), void *arg, int64_t n)
     threads.emplace_back([=] { task(arg, i); });
 }
 
-TEST(Entry, GivesEachThreadItsSlot) {
+TEST(Entry, SharesNothingBetweenThreads) {
   Call plain, other;
   other.context.threads = 4;
   other.context.run = concurrent_run;
@@ -240,6 +240,35 @@ TEST(Entry, GivesEachThreadItsSlot) {
     ASSERT_EQ(plain(), NNC_OK);
     ASSERT_EQ(other(), NNC_OK);
     ASSERT_EQ(other.image(), plain.image());
+  }
+}
+
+TEST(Entry, GivesEachSliceItsSlot) {
+  constexpr int64_t grains = 10;
+  Plan plan;
+  plan.model = "where.nn";
+  plan.kernels = {hand_made::kernel("where", {hand_made::pointer(false, true)}, grains, 8)};
+  PlanEntry entry;
+  entry.name = "where";
+  entry.outputs = {{"addresses", {DType::i64, {grains}}}};
+  entry.workspace_bytes = 64;
+  entry.slot_bytes = 8;
+  entry.steps = {hand_made::call(0, {{Ref::Space::output, 0, 0, grains * 8}})};
+  plan.entries = {entry};
+  const LoadedCode code = load_jit(compile_plan(plan, make_target(), hand_made::options()));
+  for (uint32_t threads : {1u, 3u, 16u}) {
+    nnc_context context = {};
+    context.struct_size = sizeof context;
+    context.threads = threads;
+    context.run = concurrent_run;
+    AlignedBlock workspace(workspace_bytes(code.info->entries[0], threads));
+    int64_t addresses[grains];
+    void *out[] = {addresses};
+    ASSERT_EQ(code.info->entries[0].call(&context, nullptr, workspace.data(), nullptr, out), NNC_OK);
+    const int64_t slices = std::min<int64_t>(threads, grains);
+    for (int64_t slice = 0; slice < slices; slice++)
+      for (int64_t g = slice * grains / slices; g < (slice + 1) * grains / slices; g++)
+        EXPECT_EQ(addresses[g], reinterpret_cast<int64_t>(workspace.data()) + 64 + slice * 64) << threads << " grain " << g;
   }
 }
 

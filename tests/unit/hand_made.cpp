@@ -84,6 +84,8 @@ void emit(const Kernel &kernel, const std::string &symbol, llvm::Module &module,
     Value *value = b.CreateFMul(b.CreateSIToFP(body.load(i64, 0, body.zero()), f32), llvm::ConstantFP::get(f32, 0.25));
     body.loop(body.zero(), b.getInt64(size), [&](Value *i) { body.store(value, 1, i); });
     body.store(body.zero(), 2, body.zero());
+  } else if (name == "where") { // (addresses): where grain g had its scratch
+    body.store(b.CreatePtrToInt(body.scratch(), i64), 0, body.grain());
   } else if (name == "memcpy") { // (from, to)
     b.CreateMemCpy(body.pointer(1), llvm::MaybeAlign(1), body.pointer(0), llvm::MaybeAlign(1), 65536);
   } else if (name == "fmaf") { // (x in place)
