@@ -59,8 +59,11 @@ public:
     panel_columns_ = tile_.vectors * width_;
     ragged_ = n_ % panel_columns_ != 0;
     blocking_ = gemm_blocking(kernel_);
-    // Blocks are whole row tiles.
-    block_tiles_ = blocking_.blocked ? std::max<int64_t>(1, blocking_.block_rows / tile_.rows) : tile_.row_tiles;
+    // Blocks are whole row tiles, as even as can be; a grain of rows is cut for itself.
+    int64_t range = kernel_.grain_axis == m_axis_ ? (tile_.row_tiles + kernel_.grains - 1) / kernel_.grains : tile_.row_tiles;
+    int64_t fitting = std::max<int64_t>(1, blocking_.block_rows / tile_.rows + 1); // the slot has room for one tile more
+    int64_t blocks = blocking_.blocked ? (range + fitting - 1) / fitting : 1;
+    block_tiles_ = (range + blocks - 1) / blocks;
     const Access &b = kernel_.nodes[b_node_].access;
     bool strided_often = m_ >= 64 && b.strides[k_axis_] != panel_columns_;
     packs_ = blocking_.blocked || b.strides[n_axis_] != 1 || strided_often || (ragged_ && !lanes_.target().has_mask_registers);

@@ -235,29 +235,39 @@ void count_work(Kernel &kernel) {
     kernel.bytes += static_cast<double>(pointer.elements * dtype_size(pointer.dtype)) * (pointer.read + pointer.written);
 }
 
+// What must stay together along an axis, so that a grain does not repeat work of another.
+int64_t grain_unit(const Kernel &kernel, int axis) {
+  if (kernel.recipe != Recipe::gemm)
+    return axis == kernel.vector_axis ? vector_axis_unit : 1;
+  GemmBlocking blocking = gemm_blocking(kernel);
+  if (axis == kernel.dot_axes.m[0]) // a tile of rows; blocked, the rows that each part of B is copied for
+    return blocking.blocked ? blocking.block_rows : 16;
+  if (axis == kernel.dot_axes.n[0]) // a panel; blocked, enough columns to make copying A worth it
+    return blocking.blocked ? 512 : 64;
+  return 1;
+}
+
 void cut_grains(Kernel &kernel) {
   double ns = std::max(kernel.flop / (kernel.dot >= 0 ? dot_flop_per_ns : flop_per_ns), kernel.bytes / bytes_per_ns);
   kernel.grains = 1;
   if (ns < one_grain_ns || kernel.rows == 0)
     return;
-  // The unit is what must stay together: a few vectors along the vector axis, a tile of rows of a dot.
-  auto units = [&](int axis) {
-    bool gemm = kernel.recipe == Recipe::gemm;
-    int64_t unit = gemm && axis == kernel.dot_axes.m[0] ? 16
-                   : gemm && axis == kernel.vector_axis ? 64
-                   : axis == kernel.vector_axis         ? vector_axis_unit
-                                                        : 1;
-    return kernel.axes[axis].size / unit;
-  };
+  auto units = [&](int axis) { return std::max<int64_t>(1, kernel.axes[axis].size / grain_unit(kernel, axis)); };
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
   kernel.grain_axis = 0;
   for (int a = 1; a < kernel.rows; ++a)
     if (units(kernel.grain_axis) < wanted && units(a) > units(kernel.grain_axis))
       kernel.grain_axis = a;
-  // Cut along its columns, a dot copies every panel of its matrix once, and column sums need no partials.
-  if (kernel.recipe == Recipe::gemm && units(kernel.dot_axes.n[0]) >= 2)
-    kernel.grain_axis = kernel.dot_axes.n[0];
-  kernel.grains = std::max<int64_t>(1, std::min(wanted, units(kernel.grain_axis)));
+  if (kernel.recipe == Recipe::gemm) {
+    // Cut along its columns, a dot copies every panel of B once, and column sums need no partials. Blocked, it copies all of B
+    // for every block of rows anyway.
+    int m = kernel.dot_axes.m[0], n = kernel.dot_axes.n[0];
+    if (gemm_blocking(kernel).blocked && units(m) >= 2)
+      kernel.grain_axis = m;
+    else if (units(n) >= 2)
+      kernel.grain_axis = n;
+  }
+  kernel.grains = std::min(wanted, units(kernel.grain_axis));
 }
 
 } // namespace
