@@ -4,119 +4,24 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <set>
+#include <sstream>
 #include <string_view>
 
 namespace nnc {
 namespace {
 
-// Keywords of C and C++, macros that compilers define without a leading underscore, and our own parameters. Only parameters
-// can meet them: all other names begin with the model's.
-constexpr std::string_view reserved_parameters[] = {"alignas",
-                                                    "alignof",
-                                                    "and",
-                                                    "and_eq",
-                                                    "asm",
-                                                    "auto",
-                                                    "bitand",
-                                                    "bitor",
-                                                    "bool",
-                                                    "break",
-                                                    "case",
-                                                    "catch",
-                                                    "char",
-                                                    "char16_t",
-                                                    "char32_t",
-                                                    "char8_t",
-                                                    "class",
-                                                    "co_await",
-                                                    "co_return",
-                                                    "co_yield",
-                                                    "compl",
-                                                    "concept",
-                                                    "const",
-                                                    "const_cast",
-                                                    "consteval",
-                                                    "constexpr",
-                                                    "constinit",
-                                                    "continue",
-                                                    "decltype",
-                                                    "default",
-                                                    "delete",
-                                                    "do",
-                                                    "double",
-                                                    "dynamic_cast",
-                                                    "else",
-                                                    "enum",
-                                                    "explicit",
-                                                    "export",
-                                                    "extern",
-                                                    "false",
-                                                    "float",
-                                                    "for",
-                                                    "friend",
-                                                    "goto",
-                                                    "if",
-                                                    "inline",
-                                                    "int",
-                                                    "long",
-                                                    "mutable",
-                                                    "namespace",
-                                                    "new",
-                                                    "noexcept",
-                                                    "not",
-                                                    "not_eq",
-                                                    "nullptr",
-                                                    "operator",
-                                                    "or",
-                                                    "or_eq",
-                                                    "private",
-                                                    "protected",
-                                                    "public",
-                                                    "register",
-                                                    "reinterpret_cast",
-                                                    "requires",
-                                                    "restrict",
-                                                    "return",
-                                                    "short",
-                                                    "signed",
-                                                    "sizeof",
-                                                    "static",
-                                                    "static_assert",
-                                                    "static_cast",
-                                                    "struct",
-                                                    "switch",
-                                                    "template",
-                                                    "this",
-                                                    "thread_local",
-                                                    "throw",
-                                                    "true",
-                                                    "try",
-                                                    "typedef",
-                                                    "typeid",
-                                                    "typename",
-                                                    "typeof",
-                                                    "typeof_unqual",
-                                                    "union",
-                                                    "unsigned",
-                                                    "using",
-                                                    "virtual",
-                                                    "void",
-                                                    "volatile",
-                                                    "wchar_t",
-                                                    "while",
-                                                    "xor",
-                                                    "xor_eq",
-                                                    "linux",
-                                                    "unix",
-                                                    "i386",
-                                                    "uint8_t",
-                                                    "int32_t",
-                                                    "int64_t",
-                                                    "nnc_context",
-                                                    "context",
-                                                    "state",
-                                                    "workspace"};
+// Keywords of C and C++, macros that compilers define without a leading underscore, names from the header's own
+// declarations. Only parameters can meet them: all other names begin with the model's.
+constexpr const char *reserved_parameters =
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await "
+    "co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do "
+    "double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace "
+    "new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict "
+    "return short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try "
+    "typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq linux "
+    "unix i386 uint8_t int32_t int64_t nnc_context context state workspace";
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -166,7 +71,8 @@ ArtefactNames artefact_names(const Plan &plan) {
     std::string name = identifier(entry.name, "");
     e.function = unique(names.model + "_" + name, functions);
     e.macro = unique(upper(e.function), macros);
-    std::set<std::string> parameters(std::begin(reserved_parameters), std::end(reserved_parameters));
+    std::istringstream reserved(reserved_parameters);
+    std::set<std::string> parameters{std::istream_iterator<std::string>(reserved), {}};
     for (const PlanValue &input : entry.inputs)
       e.inputs.push_back(unique(identifier(input.name, "in_"), parameters));
     for (const PlanValue &output : entry.outputs)
