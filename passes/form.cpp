@@ -310,6 +310,10 @@ private:
       return node_of_member_[member_index(source.value.node)];
     case ElementSource::Kind::constant: {
       const Tensor &data = *region_.node(source.value).data;
+      // A 64-bit number too wide for an instruction is read from the artefact's data: then the kernels that draw the initial
+      // values of equally shaped parameters, each from its own stream, are one.
+      if (dtype == DType::i64 && data.get_int(0) != static_cast<int32_t>(data.get_int(0)))
+        return load(use, dtype);
       node.op = Op::constant;
       if (is_float(dtype))
         node.number = data.get(0);
@@ -321,21 +325,33 @@ private:
       node.op = Op::iota;
       node.access = make_access(-1, source.offset, source.strides, use.dims);
       break;
-    default: {
-      auto [at, added] = pointer_of_value_.try_emplace(source.value, static_cast<int>(kernel_.pointers.size()));
-      if (added)
-        kernel_.pointers.push_back({dtype, true, false, source.value, region_.type(source.value).elements()});
-      node.op = Op::arg;
-      node.access = make_access(at->second, source.offset, source.strides, use.dims);
-      node.loc = region_.node(source.value).loc;
-      node.name = region_.node(source.value).names[source.value.index];
+    default:
+      return load(use, dtype);
     }
-    }
+    return add_once(std::move(node));
+  }
+
+  int load(const Use &use, DType dtype) {
+    const ElementSource &source = use.source;
+    auto [at, added] = pointer_of_value_.try_emplace(source.value, static_cast<int>(kernel_.pointers.size()));
+    if (added)
+      kernel_.pointers.push_back({dtype, true, false, source.value, region_.type(source.value).elements()});
+    KernelNode node;
+    node.dtype = dtype;
+    node.op = Op::arg;
+    node.access = make_access(at->second, source.offset, source.strides, use.dims);
+    node.loc = region_.node(source.value).loc;
+    node.name = region_.node(source.value).names[source.value.index];
+    return add_once(std::move(node));
+  }
+
+  // A load or index, unless it is there already.
+  int add_once(KernelNode node) {
     node.depends = varies(node.access);
     for (size_t i = 0; i < kernel_.nodes.size(); ++i)
-      if (kernel_.nodes[i].op == node.op && kernel_.nodes[i].access == node.access && kernel_.nodes[i].dtype == dtype)
+      if (kernel_.nodes[i].op == node.op && kernel_.nodes[i].access == node.access && kernel_.nodes[i].dtype == node.dtype)
         return static_cast<int>(i);
-    return add_node(node);
+    return add_node(std::move(node));
   }
 
   void add_nodes() {
