@@ -334,8 +334,9 @@ private:
   int load(const Use &use, DType dtype) {
     const ElementSource &source = use.source;
     auto [at, added] = pointer_of_value_.try_emplace(source.value, static_cast<int>(kernel_.pointers.size()));
+    int64_t element_count = source.kind == ElementSource::Kind::constant ? 1 : region_.type(source.value).elements();
     if (added)
-      kernel_.pointers.push_back({dtype, true, false, source.value, region_.type(source.value).elements()});
+      kernel_.pointers.push_back({dtype, true, false, source.value, element_count});
     KernelNode node;
     node.dtype = dtype;
     node.op = Op::arg;

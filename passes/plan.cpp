@@ -185,7 +185,9 @@ private:
     size_t root = 0;
     for (KernelPointer &pointer : kernel.pointers) {
       if (pointer.read) {
-        args.push_back(arg(node.operands[pointer.value.node]));
+        const Node &source = node.body->node(pointer.value);
+        args.push_back(source.op == Op::constant ? Arg{pool_.constant(*source.data), source.name()}
+                                                 : arg(node.operands[pointer.value.node]));
         continue;
       }
       Value result{index, static_cast<int>(root)};
