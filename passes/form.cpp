@@ -175,11 +175,14 @@ private:
 
   // Two readers of the same elements read them at the same point. (A dot has its own reasons to read one value twice.)
   void unite_readers() {
-    std::map<std::tuple<Value, int64_t, Shape>, const std::vector<int> *> readers;
+    std::map<std::tuple<Value, int64_t, Shape, Shape>, const std::vector<int> *> readers;
     auto note = [&](const Use &use) {
       if (use.source.kind != ElementSource::Kind::buffer)
         return;
-      auto [at, added] = readers.try_emplace({use.source.value, use.source.offset, use.source.strides}, &use.dims);
+      Shape sizes;
+      for (int dim : use.dims)
+        sizes.push_back(dim == no_axis ? 1 : class_size_[dim]);
+      auto [at, added] = readers.try_emplace({use.source.value, use.source.offset, use.source.strides, sizes}, &use.dims);
       for (size_t i = 0; i < use.dims.size() && !added; ++i)
         unite((*at->second)[i], use.dims[i]);
     };

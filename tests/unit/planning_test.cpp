@@ -173,6 +173,23 @@ func f(%a: f32[40] state "a", %b: f32[40] state "b", %c: f32[40] state "c") -> (
 )");
 }
 
+// One scalar beside tensors of different sizes, and two slices that start at the same place.
+TEST(planning, readers_of_different_sizes) {
+  compare(R"(module "t.nn"
+func f(%lr: f32 input, %a: f32[16] input, %b: f32[5] input) -> (x = %x, y = %y, z = %z) {
+  %la = broadcast(%lr, axes=[]) : f32[16]
+  %lb = broadcast(%lr, axes=[]) : f32[5]
+  %x = mul(%la, %a) : f32[16]
+  %y = mul(%lb, %b) : f32[5]
+  %s = slice(%a, start=[3], stride=[1]) : f32[5]
+  %t = slice(%a, start=[3], stride=[1]) : f32[7]
+  %sum = sum(%t, axes=[0]) : f32
+  %sb = broadcast(%sum, axes=[]) : f32[5]
+  %z = add(%s, %sb) : f32[5]
+}
+)");
+}
+
 // Large enough to be cut into grains.
 TEST(planning, grains) {
   compare(R"(module "t.nn"
