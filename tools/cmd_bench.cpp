@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -35,6 +35,8 @@ double now_us(clockid_t clock) {
   clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
 }
+
+double rounded(double number) { return std::round(number * 1000) / 1000; }
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
@@ -150,10 +152,10 @@ int bench_command(int argc, const char *const *argv) {
     const nlohmann::ordered_json line = {{"model", names[0]},
                                          {"entry", names[1]},
                                          {"threads", threads.getValue()},
-                                         {"median_us", time.median_us},
-                                         {"min_us", time.min_us},
-                                         {"wall_median_us", time.wall_median_us},
-                                         {"compile_ms", engine->compile_milliseconds},
+                                         {"median_us", rounded(time.median_us)},
+                                         {"min_us", rounded(time.min_us)},
+                                         {"wall_median_us", rounded(time.wall_median_us)},
+                                         {"compile_ms", rounded(engine->compile_milliseconds)},
                                          {"workspace_bytes", workspace},
                                          {"state_bytes", state}};
     fmt::print("{}\n", line.dump());
