@@ -1,4 +1,4 @@
-// LaneValue: a value with its lanes, so that formulas read as formulas. Internal to the elementary functions.
+// LaneValue: a value with its lanes, so that formulas read as formulas. Internal to the arithmetic of lanes.
 #pragma once
 
 #include "codegen/lanes.h"
@@ -57,6 +57,17 @@ inline LaneValue polynomial(LaneValue x, std::initializer_list<double> coefficie
   while (c != coefficients.begin())
     sum = mad(sum, x, *--c);
   return sum;
+}
+
+// x + y = sum + error exactly (Knuth's TwoSum); the error is NaN where the sum is not finite.
+struct TwoSum {
+  LaneValue sum;
+  LaneValue error;
+};
+
+inline TwoSum two_sum(LaneValue x, LaneValue y) {
+  LaneValue sum = x + y, part = sum - x;
+  return {sum, (x - (sum - part)) + (y - part)};
 }
 
 inline LaneValue sign_bit(LaneValue x) { return x.bits() & x.bits().integer(x.is_f32() ? INT32_MIN : INT64_MIN); }

@@ -132,8 +132,6 @@ private:
   Value *load_interleaved(DType dtype, Value *pointer, int64_t stride) const;
   Value *stride_offsets(int64_t stride) const;
   Value *float_to_integer(Value *x, DType to) const;
-  Value *fma_through_f64(Value *x, Value *y, Value *z) const;
-  Value *fma_by_parts(Value *x, Value *y, Value *z) const;
   Value *extremum(Value *x, Value *y, bool larger) const;
   // Floored quotient and remainder; y must not be 0.
   std::pair<Value *, Value *> floored(Value *x, Value *y) const;

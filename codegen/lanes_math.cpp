@@ -2,7 +2,7 @@
 // same either way for fma, floor, round, maximum and minimum (one exception at fma_by_parts); `mad` is the operation that may
 // differ between targets, and only between targets.
 
-#include "codegen/lanes.h"
+#include "codegen/lane_value.h"
 
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/IntrinsicInst.h>
@@ -11,40 +11,43 @@
 namespace nnc {
 
 using llvm::Value;
-using llvm::Intrinsic::ID;
 
 namespace {
-
-// x = sum + error exactly (Knuth's TwoSum); NaN in `error` where the sum is not finite.
-struct Sum {
-  Value *sum;
-  Value *error;
-};
-
-Sum two_sum(const Lanes &l, Value *x, Value *y) {
-  Value *sum = l.add(x, y);
-  Value *y_part = l.sub(sum, x);
-  return {sum, l.add(l.sub(x, l.sub(sum, y_part)), l.sub(y, y_part))};
-}
 
 // The sum of two f64 rounded to odd: where it is inexact, the neighbour whose last bit is 1. Rounding that once more, to at
 // least two bits fewer, gives what rounding the exact sum would (Boldo and Melquiond, "Emulation of FMA and correctly rounded
 // sums", 2008).
-Value *sum_to_odd(const Lanes &l, Value *x, Value *y) {
-  const auto [sum, error] = two_sum(l, x, y);
-  Value *bits = l.to_bits(sum);
-  Value *inexact = l.bit_and(l.not_equal(error, l.same(error, 0)), l.bit_not(l.is_nan(error)));
-  Value *even = l.equal(l.bit_and(bits, l.same(bits, 1)), l.same(bits, 0));
-  Value *outward = l.equal(l.less(error, l.same(error, 0)), l.less(bits, l.same(bits, 0))); // error points away from zero
-  Value *neighbour = l.add(bits, l.select(outward, l.same(bits, 1), l.same(bits, -1)));
-  return l.from_bits(l.select(l.bit_and(inexact, even), neighbour, bits));
+LaneValue sum_to_odd(LaneValue x, LaneValue y) {
+  const auto [sum, error] = two_sum(x, y);
+  LaneValue bits = sum.bits(), zero = bits.integer(0), one = bits.integer(1), nothing = error.number(0);
+  LaneValue inexact = (error < nothing) | (nothing < error); // not where it is NaN
+  LaneValue even = (bits & one) == zero;
+  LaneValue outward = (error < nothing) == (bits < zero); // the exact sum is farther from zero
+  return select(inexact & even, bits + select(outward, one, bits.integer(-1)), bits).from_bits();
 }
 
 // x = high + low with 26 bits each (Veltkamp); exact while 2^27 x does not overflow.
-Sum split(const Lanes &l, Value *x) {
-  Value *scaled = l.mul(x, l.same(x, 0x1p27 + 1));
-  Value *high = l.sub(scaled, l.sub(scaled, x));
-  return {high, l.sub(x, high)};
+struct Halves {
+  LaneValue high;
+  LaneValue low;
+};
+
+Halves split(LaneValue x) {
+  LaneValue scaled = x * (0x1p27 + 1), high = scaled - (scaled - x);
+  return {high, x - high};
+}
+
+// Dekker's product, then a sum of three with one rounding to odd. Exact while neither the product nor its low part leaves the
+// normal range: for |x|, |y| in 2^-450 … 2^450 and |z| below 2^1000. Outside the result is x * y + z rounded twice: the
+// documented exception of targets without fma.
+LaneValue fma_by_parts(LaneValue x, LaneValue y, LaneValue z) {
+  LaneValue high = x * y;
+  const Halves p = split(x), q = split(y);
+  LaneValue low = p.high * q.high - high + p.high * q.low + p.low * q.high + p.low * q.low;
+  const TwoSum middle = two_sum(z, low), head = two_sum(high, middle.sum);
+  LaneValue exact = head.sum + sum_to_odd(head.error, middle.error);
+  auto moderate = [](LaneValue a) { return (a.number(0x1p-450) < abs(a)) & (abs(a) < a.number(0x1p450)); };
+  return select(moderate(x) & moderate(y) & (abs(z) < z.number(0x1p1000)), exact, high + z);
 }
 
 const llvm::APInt *constant_integer(const Value *value) {
@@ -90,38 +93,14 @@ Value *Lanes::fma(Value *x, Value *y, Value *z) const {
   match(y, z);
   if (machine.has_fma)
     return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z});
-  return dtype_of(x) == DType::f32 ? fma_through_f64(x, y, z) : fma_by_parts(x, y, z);
+  if (dtype_of(x) == DType::f64)
+    return fma_by_parts({*this, x}, {*this, y}, {*this, z}).value;
+  // The product of two f32 is exact in f64.
+  LaneValue product(*this, mul(convert(x, DType::f64), convert(y, DType::f64)));
+  return convert(sum_to_odd(product, product.with(convert(z, DType::f64))).value, DType::f32);
 }
 
 Value *Lanes::mad(Value *x, Value *y, Value *z) const { return machine.has_fma ? fma(x, y, z) : add(mul(x, y), z); }
-
-// The product of two f32 is exact in f64.
-Value *Lanes::fma_through_f64(Value *x, Value *y, Value *z) const {
-  Value *product = mul(convert(x, DType::f64), convert(y, DType::f64));
-  return convert(sum_to_odd(*this, product, convert(z, DType::f64)), DType::f32);
-}
-
-// Dekker's product, then a sum of three with one rounding to odd. Exact while neither the product nor its low part leaves the
-// normal range: for |x|, |y|, |z| in 2^-450 … 2^450. Outside (z may be smaller, or 0) the result is x * y + z rounded twice:
-// the documented exception of targets without fma.
-Value *Lanes::fma_by_parts(Value *x, Value *y, Value *z) const {
-  Value *high = mul(x, y);
-  const auto [x_high, x_low] = split(*this, x);
-  const auto [y_high, y_low] = split(*this, y);
-  Value *low = sub(mul(x_high, y_high), high);
-  low = add(add(low, mul(x_high, y_low)), mul(x_low, y_high));
-  low = add(low, mul(x_low, y_low));
-  const auto [middle, tail] = two_sum(*this, z, low);
-  const auto [head, rest] = two_sum(*this, high, middle);
-  Value *exact = add(head, sum_to_odd(*this, rest, tail));
-  auto between = [&](Value *value, double lowest, double highest) {
-    Value *magnitude = abs(value);
-    return bit_and(less(same(value, lowest), magnitude), less(magnitude, same(value, highest)));
-  };
-  Value *in_range =
-      bit_and(bit_and(between(x, 0x1p-450, 0x1p450), between(y, 0x1p-450, 0x1p450)), less(abs(z), same(z, 0x1p1000)));
-  return select(in_range, exact, add(high, z));
-}
 
 // Rounding
 

@@ -33,11 +33,6 @@ struct Reduced {
   LaneValue quadrant;
 };
 
-Reduced two_sum(LaneValue x, LaneValue y, LaneValue quadrant) {
-  LaneValue sum = x + y, part = sum - x;
-  return {sum, (x - (sum - part)) + (y - part), quadrant};
-}
-
 // pi/2 in parts of 33 bits, whose products with n < 2^20 are exact; every difference keeps its error. 152 bits in all leave
 // 2^-39 of r in the worst case, where x is 2^-60 away from a multiple of pi/2.
 Reduced reduce_small(LaneValue a, bool to_f32) {
@@ -46,9 +41,8 @@ Reduced reduce_small(LaneValue a, bool to_f32) {
   LaneValue rest = a - n * 0x1.921fb544p+0; // exact
   if (to_f32)
     return {rest - n * 0x1.0b4611a626331p-34, a.number(0), quadrant};
-  const Reduced second = two_sum(rest, n * -0x1.0b4611a6p-34, quadrant);
-  const Reduced third = two_sum(second.high, n * -0x1.3198a2ep-69, quadrant);
-  return {third.high, third.low + second.low - n * 0x1.b839a252049c1p-104, quadrant};
+  const TwoSum second = two_sum(rest, n * -0x1.0b4611a6p-34), third = two_sum(second.sum, n * -0x1.3198a2ep-69);
+  return {third.sum, third.error + second.error - n * 0x1.b839a252049c1p-104, quadrant};
 }
 
 // The binary digits of 2/pi after the point, behind 64 zeros; each entry holds a word of 32 bits and the next one.
@@ -110,14 +104,14 @@ Reduced reduce_huge(LaneValue a) {
   LaneValue quadrant = (product[5] >> 30) + (upper >> 63);
   auto to_float = [&](LaneValue word, double scale) { return word.with(l.convert(word.value, DType::f64)) * scale; };
   LaneValue signed_high = a.with(l.shift_right_arithmetic(upper.value, 32));
-  Reduced f = two_sum(to_float(signed_high, 0x1p-32), to_float(upper & low_word, 0x1p-64), quadrant);
-  Reduced g = two_sum(f.high, to_float(lower >> 32, 0x1p-96), quadrant);
-  LaneValue low = f.low + g.low + to_float(lower & low_word, 0x1p-128);
+  const TwoSum f = two_sum(to_float(signed_high, 0x1p-32), to_float(upper & low_word, 0x1p-64));
+  const TwoSum g = two_sum(f.sum, to_float(lower >> 32, 0x1p-96));
+  LaneValue low = f.error + g.error + to_float(lower & low_word, 0x1p-128);
   // Times pi/2, in two parts as well.
   constexpr double high_factor = 0x1.921fb54442d18p+0, low_factor = 0x1.1a62633145c07p-54;
-  LaneValue high = g.high * high_factor;
-  LaneValue error = a.with(l.fma(g.high.value, a.number(high_factor).value, (-high).value));
-  return {high, error + g.high * low_factor + low * high_factor, quadrant};
+  LaneValue high = g.sum * high_factor;
+  LaneValue error = a.with(l.fma(g.sum.value, a.number(high_factor).value, (-high).value));
+  return {high, error + g.sum * low_factor + low * high_factor, quadrant};
 }
 
 // sin r and cos r for |r| <= pi/4, r = high + low. In f32 the low part is nothing.
