@@ -310,13 +310,11 @@ static std::pair<int64_t, int64_t> integer_range(DType dtype) {
   }
 }
 
-// What fptosi gives outside the range is poison in IR and differs between processors; it is frozen and selected away.
+// What fptosi gives outside the range is poison in IR and differs between processors; it is frozen and selected away. (Clamping
+// floats first would be shorter for u8, but a select that drops NaN becomes fmaxnm on AArch64, which keeps signalling NaN.)
 Value *Lanes::float_to_integer(Value *x, DType to) const {
-  if (to == DType::u8) { // both bounds are exact, so clamp first; `0 < x` sends NaN to 0
-    x = select(less(same(x, 0), x), x, same(x, 0));
-    x = select(less(x, same(x, 255)), x, same(x, 255));
-    return resize(b.CreateFPToSI(x, like(x, DType::i32)), to);
-  }
+  if (to == DType::u8)
+    return convert(float_to_integer(x, DType::i32), to);
   const auto [lowest, highest] = integer_range(to);
   const double bound = -static_cast<double>(lowest); // highest + 1, a power of two
   Value *truncated = b.CreateFreeze(b.CreateFPToSI(x, like(x, to)));
