@@ -4,7 +4,8 @@
 // first where it would be read too often from strided memory or lies transposed. A is read in place, an element at a time for
 // all lanes. Where A does not fit into the second cache, a block of it (some row tiles, part of k) is copied together too and
 // used by all panels; sums then wait in memory between the parts of k. Either way the order of summation is that of k, on
-// every target and in every grain.
+// every target and in every grain. An epilogue that is more than a few operations runs row by row between pieces of the next
+// tile's product, so that its divisions and loads from memory hide behind multiplications.
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -77,6 +78,9 @@ public:
       work += is_elementwise(node.op) || node.partial;
     epilogue_in_registers_ =
         work <= 3 && std::none_of(kernel_.nodes.begin(), kernel_.nodes.end(), [](const KernelNode &n) { return n.partial; });
+    defers_ = !epilogue_in_registers_ && !blocking_.blocked && k_ >= 8 * tile_.rows;
+    if (defers_)
+      deferred_ = frame_.variable(b_.getInt64Ty(), "deferred");
   }
 
   void emit() {
@@ -98,6 +102,8 @@ private:
   GemmBlocking blocking_;
   int64_t panel_columns_ = 0, block_tiles_ = 1;
   bool ragged_ = false, packs_ = false, epilogue_in_registers_ = false;
+  bool defers_ = false;
+  llvm::Value *deferred_ = nullptr; // variable: first row of the tile whose epilogue is still to run, -1: none
   llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
 
   using Values = std::vector<llvm::Value *>;
@@ -186,9 +192,12 @@ private:
           masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(n_));
       if (packs_)
         pack_panel(outer, part, column, masks);
-      row_tiles(part, [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
-        emit_tile(outer, part, tile, row, column, masks, rows);
-      });
+      if (defers_)
+        b_.CreateStore(b_.getInt64(-1), deferred_);
+      row_tiles(
+          part,
+          [&](llvm::Value *tile, llvm::Value *row, int64_t rows) { emit_tile(outer, part, tile, row, column, masks, rows); },
+          [&](int64_t rows) { finish_deferred(outer, column, masks, rows); });
     });
   }
 
@@ -197,14 +206,19 @@ private:
     return b_.CreateAdd(b_.CreateMul(tile, b_.getInt64(tile_.rows - 1)), smaller(tile, b_.getInt64(tile_.larger)));
   }
 
-  // body(number, first row, rows) for the row tiles of a part.
-  void row_tiles(const Part &part, const std::function<void(llvm::Value *, llvm::Value *, int64_t)> &body) {
+  // body(number, first row, rows) for the row tiles of a part; after(rows) when those of a size are done.
+  void row_tiles(
+      const Part &part, const std::function<void(llvm::Value *, llvm::Value *, int64_t)> &body,
+      const std::function<void(int64_t)> &after = [](int64_t) {}) {
     llvm::Value *change = b_.getInt64(tile_.larger);
     frame_.loop(part.tile_from, smaller(part.tile_to, change), 1,
-                [&](llvm::Value *tile) { body(tile, b_.CreateMul(tile, b_.getInt64(tile_.rows)), tile_.rows); });
-    if (tile_.larger < tile_.row_tiles)
-      frame_.loop(larger(part.tile_from, change), part.tile_to, 1,
-                  [&](llvm::Value *tile) { body(tile, first_row(tile), tile_.rows - 1); });
+                [&](llvm::Value *tile) { body(tile, first_row(tile), tile_.rows); });
+    after(tile_.rows);
+    if (tile_.larger == tile_.row_tiles)
+      return;
+    frame_.loop(larger(part.tile_from, change), part.tile_to, 1,
+                [&](llvm::Value *tile) { body(tile, first_row(tile), tile_.rows - 1); });
+    after(tile_.rows - 1);
   }
 
   llvm::Value *element(llvm::Value *base, llvm::Value *offset, int64_t more) const {
@@ -304,6 +318,11 @@ private:
   void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
                  const Values &masks, int64_t rows) {
     std::vector<Values> sums = multiply(outer, part, tile, row, column, masks, rows);
+    if (defers_) {
+      store_sums(tile_memory_, sums);
+      b_.CreateStore(row, deferred_);
+      return;
+    }
     if (!part.last) {
       finish_tile(outer, row, column, masks, sums);
       return;
@@ -344,18 +363,33 @@ private:
       return;
     }
     store_sums(tile_memory_, sums);
-    frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) {
-      Cursor of_row = outer;
-      of_row.enter(m_axis_, b_.CreateAdd(row, i));
-      of_row.settle(0);
-      llvm::Value *line = element(tile_memory_, b_.CreateMul(i, b_.getInt64(panel_columns_)));
-      for (int64_t j = 0; j < tile_.vectors; ++j) {
-        Cursor place = of_row;
-        finish(place, column, j, masks, lanes_.load(dot_.dtype, element(line, b_.getInt64(j * width_))));
-        for (const KernelRoot &root : kernel_.roots)
-          place.store_root(root);
-      }
-    });
+    frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) { finish_row(outer, row, i, column, masks); });
+  }
+
+  // The epilogue of row i of the tile whose sums are in memory.
+  void finish_row(const Cursor &outer, llvm::Value *row, llvm::Value *i, llvm::Value *column, const Values &masks) {
+    Cursor of_row = outer;
+    of_row.enter(m_axis_, b_.CreateAdd(row, i));
+    of_row.settle(0);
+    llvm::Value *line = element(tile_memory_, b_.CreateMul(i, b_.getInt64(panel_columns_)));
+    for (int64_t j = 0; j < tile_.vectors; ++j) {
+      Cursor place = of_row;
+      finish(place, column, j, masks, lanes_.load(dot_.dtype, element(line, b_.getInt64(j * width_))));
+      for (const KernelRoot &root : kernel_.roots)
+        place.store_root(root);
+    }
+  }
+
+  void finish_deferred_row(const Cursor &outer, llvm::Value *i, llvm::Value *column, const Values &masks) {
+    llvm::Value *row = b_.CreateLoad(b_.getInt64Ty(), deferred_);
+    frame_.when(b_.CreateICmpSGE(row, b_.getInt64(0)), [&] { finish_row(outer, row, i, column, masks); });
+  }
+
+  void finish_deferred(const Cursor &outer, llvm::Value *column, const Values &masks, int64_t rows) {
+    if (!defers_)
+      return;
+    frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) { finish_deferred_row(outer, i, column, masks); });
+    b_.CreateStore(b_.getInt64(-1), deferred_);
   }
 
   // Everything that follows from one vector of finished sums.
@@ -393,7 +427,7 @@ private:
           for (int64_t j = 0; j < tile_.vectors; ++j)
             b_.CreateStore(lanes_.load(dot_.dtype, element(from, b_.getInt64(i * panel_columns_ + j * width_))), variables[i][j]);
       });
-    frame_.loop(b_.getInt64(0), b_.CreateSub(part.k_to, part.k_from), 1, [&](llvm::Value *k) {
+    auto step = [&](llvm::Value *k) {
       llvm::Value *b_row = at_stride(b_base, k, b_step);
       Values columns;
       for (int64_t j = 0; j < tile_.vectors; ++j)
@@ -406,7 +440,17 @@ private:
           b_.CreateStore(lanes_.mad(splat, columns[j], sum), variables[i][j]);
         }
       }
-    });
+    };
+    llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
+    if (defers_) {
+      auto bound = [&](llvm::Value *i) { return b_.CreateUDiv(b_.CreateMul(i, count), b_.getInt64(rows)); };
+      frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) {
+        frame_.loop(bound(i), bound(b_.CreateAdd(i, b_.getInt64(1))), 1, step);
+        finish_deferred_row(outer, i, column, masks);
+      });
+    } else {
+      frame_.loop(b_.getInt64(0), count, 1, step);
+    }
     for (Values &of_row : variables)
       for (llvm::Value *&variable : of_row)
         variable = b_.CreateLoad(zero->getType(), variable);
