@@ -1,9 +1,10 @@
 // cse: a value computed twice is computed once, at its first place.
 //
-//   %e   = exp(%s)       : f32[128,10]  @8:7            %e   = exp(%s)       : f32[128,10]  @8:7
-//   %z   = sum(%e) …                             =>     %z   = sum(%e) …
-//   %e.1 = exp(%s)       : f32[128,10]  @8:7'           %y   = div(%e, …)
-//   %y   = div(%e.1, …)
+//   %e = exp(%s) : f32[8] @8:7                   %e = exp(%s) : f32[8] @8:7
+//   %z = sum(%e, axes=[0]) : f32                 %z = sum(%e, axes=[0]) : f32
+//   %0 = broadcast(%z, axes=[]) : f32[8]   =>    %0 = broadcast(%z, axes=[]) : f32[8]
+//   %1 = exp(%s) : f32[8] @8:7'                  %y = div(%e, %0) : f32[8]
+//   %y = div(%1, %0) : f32[8]
 //
 // Ops are pure, so equal operands give equal bits. One sweep is enough: operands are merged before their users are looked at.
 // The value that stays keeps its name and place, and takes over the other's name if it has none.

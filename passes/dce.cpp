@@ -1,8 +1,9 @@
 // dce: what no result needs is left out.
 //
-//   func f(%x: f32[8] input, %w: f32[8] state "w", %v: f32[8] state "v") -> (%y)   =>   func f(%x: f32[8] input, %w: …) -> (%y)
-//   %y = mul(%x, %w) : f32[8]                                                           %y = mul(%x, %w) : f32[8]
-//   %d = sub(%x, %w) : f32[8]
+//   func f(%x: f32[8] input) -> (y = %y) {         func f(%x: f32[8] input) -> (y = %y) {
+//     %y = mul(%x, %x) : f32[8]                      %y = mul(%x, %x) : f32[8]
+//     %d = exp(%x) : f32[8]                  =>    }
+//   }
 //
 // Results of every kind count, checks too. Inputs are the signature of the C function and stay; a state goes when it is neither
 // read nor written. Writing a state's own value back is no write.

@@ -1,8 +1,8 @@
 // fold: what depends on constants only is computed now.
 //
-//   %0 = constant(2) : f32[4,4]                          %2 = constant(-1.4142135) : f32[4,4]
-//   %1 = sqrt(%0)    : f32[4,4]                    =>
-//   %2 = neg(%1)     : f32[4,4]
+//   %0 = constant(2) : f32[4,4]                  %0 = constant(2) : f32[4,4]
+//   %1 = sqrt(%0) : f32[4,4]               =>    %1 = constant(1.4142135) : f32[4,4]
+//   %2 = neg(%1) : f32[4,4]                      %2 = constant(-1.4142135) : f32[4,4]
 //
 // By the interpreter's eval, so floats are rounded as everywhere. A result has at most 64 elements, as what stands in the text,
 // or is a splat; a broadcast stays one unless its operand is a splat, and an iota stays one: as index maps they cost nothing.

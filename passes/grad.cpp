@@ -1,10 +1,12 @@
 // grad: every request for derivatives becomes code that computes them, in reverse mode.
 //
-//   %y = tanh(%a)           : f32[8]   @2:7             %y   = tanh(%a)         : f32[8]  @2:7
-//   %l = sum(%y, axes=[0])  : f32      @3:7             %l   = sum(%y, axes=[0])
-//   %g = grad(%l, %a)       : f32[8]   @4:7       =>    %0   = mul(%y, %y)      : f32[8]  @2:7'
-//                                                       %1   = sub(1, %0)       : f32[8]  @2:7'
-//                                                       …
+//   %y = tanh(%a) : f32[8] @2:7                  %y = tanh(%a) : f32[8] @2:7
+//   %l = sum(%y, axes=[0]) : f32 @3:7            %l = sum(%y, axes=[0]) : f32 @3:7
+//   %g = grad(%l, %a) : f32[8] @4:7              %0 = constant(1) : f32 @3:7'
+//                                          =>    %d.y = broadcast(%0, axes=[]) : f32[8] @3:7'
+//                                                %1 = mul(%y, %y) : f32[8] @2:7'
+//                                                %2 = sub(1, %1) : f32[8] @2:7'
+//                                                %g = mul(%d.y, %2) : f32[8] @2:7'
 //
 // Only nodes that an x has influence on and that have influence on y are visited, backwards from y. Where several contributions
 // meet they are added; where there is none, nothing is added, and an x without any gets zeros. A request is expanded where it

@@ -1,7 +1,7 @@
 // muladd: a product that only feeds a sum rounds once with it.
 //
-//   %p = mul(%a, %b)  : f32[8]                 %s = muladd(%a, %b, %c)  : f32[8]
-//   %s = add(%p, %c)  : f32[8]           =>
+//   %p = mul(%a, %b) : f32[8]              =>    %s = muladd(%a, %b, %c) : f32[8]
+//   %s = add(%p, %c) : f32[8]
 //
 // What is contracted depends on the function alone, never on how it is cut into kernels: a muladd is one op with one meaning
 // wherever it is computed, so a value that two kernels compute has the same bits in both. The rule: floats; the product has no

@@ -68,15 +68,11 @@ public:
       : module_(module), options_(options), log_(options.log ? *options.log : std::cerr), context_(module, options),
         repro_(options.repro_dir) {}
 
-  void run() {
+  void run(std::span<const Pass> pipeline) {
     if (keeps_text())
       keep_text();
-    if (options_.passes.empty())
-      for (std::string_view name : pipeline)
-        run(find_pass(name));
-    else
-      for (const std::string &name : options_.passes)
-        run(find_pass(name));
+    for (const Pass &pass : pipeline)
+      run(pass);
     if (options_.bisect >= 0)
       fmt::print(log_, "bisect: {} changes made{}{}\n", context_.changes(), context_.changes() ? ", the last: " : "",
                  context_.last_change());
@@ -105,7 +101,8 @@ private:
           changed |= pass.run(function, context_);
     } catch (const std::exception &error) {
       const std::string where = repro_.write();
-      throw Error(error.what() + where);
+      const bool is_error = dynamic_cast<const Error *>(&error); // what the pass has to say to the user
+      throw Error((is_error ? "" : fmt::format("internal error: pass `{}`: ", pass.name)) + error.what() + where);
     }
     const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
     if (options_.time)
@@ -182,7 +179,18 @@ std::span<const std::string_view> default_pipeline() { return pipeline; }
 
 void run_passes(Module &module, const PassOptions &options) {
   check_names(options);
-  Runner(module, options).run();
+  std::vector<Pass> chosen;
+  if (options.passes.empty())
+    for (std::string_view name : pipeline)
+      chosen.push_back(find_pass(name));
+  else
+    for (const std::string &name : options.passes)
+      chosen.push_back(find_pass(name));
+  run_pipeline(module, chosen, options);
+}
+
+void run_pipeline(Module &module, std::span<const Pass> pipeline, const PassOptions &options) {
+  Runner(module, options).run(pipeline);
 }
 
 } // namespace nnc

@@ -86,5 +86,7 @@ std::span<const std::string_view> default_pipeline();
 // Runs the pipeline on the module, pass by pass. Throws Error for a mistake in the model, an unknown name in the options, and
 // a pass that broke the module.
 void run_passes(Module &module, const PassOptions &options = {});
+// The same with these passes; `options.passes` is not looked at.
+void run_pipeline(Module &module, std::span<const Pass> pipeline, const PassOptions &options = {});
 
 } // namespace nnc

@@ -1,8 +1,8 @@
 // simplify: says the same with less, by a table of rules.
 //
-//   %0 = transpose(%w, axes=[1,0])     : f32[512,784]         %y = dot(%x, %w, "bi,io->bo")  : f32[128,512]
-//   %1 = mul(%x, 1)                    : f32[128,784]   =>
-//   %y = dot(%1, %0, "bi,oi->bo")      : f32[128,512]
+//   %0 = transpose(%w, axes=[1,0]) : f32[784,512]
+//   %1 = mul(%x, 1) : f32[128,784]                           =>    %y = dot(%x, %w, "bi,oi->bo") : f32[128,512]
+//   %y = dot(%1, %0, "bi,io->bo") : f32[128,512]
 //
 // Sweeps over the function, operands before users; at each node the rules of its op are tried in the table's order, and the
 // first that fits replaces it. What a rule builds is looked at in the next sweep. Sweeps end when no rule fits: each rule makes

@@ -158,30 +158,34 @@ Value merge_scales(Simplifier &s, const Node &node) {
   return inner->over || outer->over ? s.build.div(number, inner->x) : s.build.op(op, {inner->x, number});
 }
 
-// A number among the factors of a product that nobody else reads; 0 if there is none. Small numbers only: a product that
-// overflows without it was within 2^16 of that before.
+// A number among the factors of a product or a quotient's dividend that nobody else reads; 0 if there is none. Small numbers
+// only: a product that overflows without it was within 2^16 of that before.
 double number_within(Simplifier &s, Value v, int depth = 0) {
   constexpr double largest = 65536;
   constexpr int deepest = 6;
-  if (depth > deepest || !s.is(v, Op::mul) || !s.single_use(v))
+  if (depth > deepest || !(s.is(v, Op::mul) || s.is(v, Op::div)) || !s.single_use(v))
     return 0;
   const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (s.is(v, Op::div))
+    return number_within(s, a, depth + 1);
   if (const std::optional<double> c = s.splat(b))
     return std::abs(*c) <= largest && std::abs(*c) >= 1 / largest ? *c : 0;
   const double c = number_within(s, a, depth + 1);
   return c != 0 ? c : number_within(s, b, depth + 1);
 }
 
-// The product without that number.
+// The same without that number.
 Value without_number(Simplifier &s, Value v, int depth = 0) {
   const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (s.is(v, Op::div))
+    return s.build.div(without_number(s, a, depth + 1), b);
   if (s.is_splat(b))
     return a;
   return number_within(s, a, depth + 1) != 0 ? s.build.mul(without_number(s, a, depth + 1), b)
                                              : s.build.mul(a, without_number(s, b, depth + 1));
 }
 
-// ((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd
+// ((x * c) * y) * d = (x * y) * cd, ((x * c) / y) * d = (x / y) * cd, (x * c) * (y * d) = (x * y) * cd
 Value gather_scales(Simplifier &s, const Node &node) {
   if (!floats(node))
     return {};

@@ -120,8 +120,10 @@ Value repeat_after(Simplifier &s, const Node &node) {
       return {};
     parts.push_back(*part);
   }
-  const Repeated widest = *std::ranges::max_element(parts, {}, [](const Repeated &part) { return part.axes.size(); });
-  if (s.is_splat(widest.inner))
+  // Of the broadcasts, not of the numbers.
+  const auto width = [&](const Repeated &part) { return s.is_splat(part.inner) ? -1 : static_cast<int>(part.axes.size()); };
+  const Repeated widest = *std::ranges::max_element(parts, {}, width);
+  if (width(widest) < 0)
     return {};
   for (const Repeated &part : parts)
     if (!std::ranges::includes(widest.axes, part.axes))

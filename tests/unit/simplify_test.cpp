@@ -52,6 +52,8 @@ const std::vector<Example> &examples() {
       {"merge_scales", "%1 = div(%x, 3) : f32[2,3]\n%z = div(%1, 5) : f32[2,3]", "%z = div(%x, 15) : f32[2,3]"},
       {"merge_scales", "%1 = div(3, %x) : f32[2,3]\n%z = mul(%1, 5) : f32[2,3]", "%z = div(15, %x) : f32[2,3]"},
       {"merge_scales", "%1 = mul(%x, 4) : f32[2,3]\n%z = div(2, %1) : f32[2,3]", "%z = div(0.5, %x) : f32[2,3]"},
+      {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = div(%1, %y) : f32[2,3]\n%z = mul(%2, 5) : f32[2,3]",
+       "%0 = div(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
       {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = mul(%1, %y) : f32[2,3]\n%z = mul(%2, 5) : f32[2,3]",
        "%0 = mul(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
       {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = mul(%y, 5) : f32[2,3]\n%z = mul(%1, %2) : f32[2,3]",
@@ -100,6 +102,8 @@ const std::vector<Example> &examples() {
        "%1 = broadcast(%r, axes=[0]) : f32[2,3]\n%2 = broadcast(%s, axes=[]) : f32[2,3]\n"
        "%z = muladd(%1, %2, 3) : f32[2,3]",
        "%0 = broadcast(%s, axes=[]) : f32[2]\n%1 = muladd(%r, %0, 3) : f32[2]\n%z = broadcast(%1, axes=[0]) : f32[2,3]"},
+      {"repeat_after", "%1 = broadcast(%s, axes=[]) : f32[2,3]\n%2 = sub(1, %1) : f32[2,3]\n%z = add(%x, %2) : f32[2,3]",
+       "%0 = sub(1, %s) : f32\n%1 = broadcast(%0, axes=[]) : f32[2,3]\n%z = add(%x, %1) : f32[2,3]"},
       {"reshape_after",
        "%1 = reshape(%x) : f32[6]\n%2 = reshape(%y) : f32[6]\n%3 = mul(%1, %2) : f32[6]\n"
        "%z = add(%3, 5) : f32[6]",
