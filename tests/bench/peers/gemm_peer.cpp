@@ -1,6 +1,6 @@
 // Peer: f32 matrix products by oneDNN and OpenBLAS, one thread. A case is `M,N,K` with `,at` or `,bt` behind it where the
 // first or second operand lies transposed in memory. oneDNN also runs with the second operand in the layout it likes best
-// (`onednn_packed`).
+// (`onednn_packed`). The case `peak` is what the core can do: GFLOP/s of independent multiply-adds in registers.
 
 #include "tests/bench/peers/timing.h"
 
@@ -70,7 +70,40 @@ double time_openblas(Product &p, double budget) {
       budget);
 }
 
+// 12 or 24 accumulators, more than the latency of an FMA times the two that start in a cycle.
+double fma_gflops(double budget) {
+#ifdef __AVX512F__
+  constexpr int width = 16, count = 24;
+#else
+  constexpr int width = 8, count = 12;
+#endif
+  typedef float Lanes __attribute__((vector_size(width * sizeof(float))));
+  static volatile float factor = 0.999f, addend = 0.001f;
+  const float f = factor, g = addend;
+  const Lanes a = f - Lanes{}, b = g - Lanes{};
+  constexpr int steps = 4096;
+  static volatile float sink;
+  double us = median_us(
+      [&] {
+        Lanes sums[count];
+#pragma GCC unroll 24
+        for (int i = 0; i < count; ++i)
+          sums[i] = a + static_cast<float>(i); // different, or the compiler computes one
+        for (int step = 0; step < steps; ++step)
+#pragma GCC unroll 24
+          for (int i = 0; i < count; ++i)
+            sums[i] = sums[i] * a + b; // contracted to an FMA
+        for (int i = 1; i < count; ++i)
+          sums[0] += sums[i];
+        sink = sums[0][0];
+      },
+      budget);
+  return 2e-3 * steps * count * width / us;
+}
+
 std::string answer(const std::string &name, double budget) {
+  if (name == "peak")
+    return fmt::format(R"({{"gflops": {:.1f}}})", fma_gflops(budget));
   Product p = make(name);
   double openblas = time_openblas(p, budget);
   std::vector<float> reference = p.c;
