@@ -103,7 +103,7 @@ TensorRef Emit::tensor(const Operand &operand, std::optional<DType> dtype) {
   const DType type = dtype.value_or(bools ? DType::boolean : DType::f32);
   if (bools != is_bool(type))
     trace.fail(operand.span,
-               fmt::format("{} meets {}", operand_kind(operand, "this"), is_bool(type) ? "a bool tensor" : "numbers"));
+               fmt::format("{}, and meets {}", operand_kind(operand, "this"), is_bool(type) ? "a bool tensor" : "numbers"));
   for (double number : flat.numbers)
     if (!bools && !holds(type, number))
       trace.fail(operand.span, fmt::format("{} does not fit into {}", number_text(number), dtype_name(type)));
@@ -252,8 +252,9 @@ int64_t Emit::whole_number(const Operand &operand, std::string_view what) {
   }
   if (std::optional<int64_t> result = whole(*number))
     return *result;
-  trace.fail(operand.span,
-             fmt::format("{} {}{}{:.5g} is not whole", what, operand.quotient, operand.quotient.empty() ? "" : " = ", *number));
+  auto quotient = quotients_.find(*number);
+  trace.fail(operand.span, fmt::format("{} {}{:.5g} is not whole", what,
+                                       quotient == quotients_.end() ? "" : quotient->second + " = ", *number));
 }
 
 Shape Emit::whole_numbers(const Operand &operand, std::string_view what) {

@@ -8,8 +8,7 @@
 namespace nnc {
 
 namespace {
-constexpr double largest_whole = 9007199254740992.0; // 2^53: above, not every integer is a double
-constexpr size_t longest_operand = 32;               // characters of source quoted in a message
+constexpr size_t longest_operand = 32; // characters of source quoted in a message
 
 template <typename... F> struct Overloaded : F... {
   using F::operator()...;
@@ -58,6 +57,8 @@ std::string kind_text(const Datum &datum) {
     return "the dtype " + datum_text(datum);
   if (const auto *list = datum.list())
     return fmt::format("a list of {}", list->size());
+  if (const auto *tensor = datum.as<TensorRef>(); tensor && tensor->type == Type{DType::boolean, {}})
+    return "a run-time bool";
   return datum_text(datum);
 }
 

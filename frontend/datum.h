@@ -49,12 +49,13 @@ struct Datum {
 Datum make_list(std::vector<Datum> items);
 Datum make_list(const Shape &sizes);
 
-// A datum, where it was written, and, of a fraction, the numbers divided: "768 / 7".
+// A datum and where it was written.
 struct Operand {
   Datum datum;
   Span span;
-  std::string quotient = {};
 };
+
+inline constexpr double largest_whole = 9007199254740992.0; // 2^53: beyond, not every integer is a double
 
 std::string number_text(double value);              // "3", "0.1"
 std::string datum_text(const Datum &datum);         // as it would be written: "3", "[1, 2]", "true"; tensors by their type

@@ -74,6 +74,8 @@ public:
   void note_size(Diagnostic &diagnostic, const TensorRef &tensor, int64_t axis) const;
 
 private:
+  std::map<double, std::string> quotients_; // which numbers were divided to get a fraction: "768 / 7"
+
   Datum compare(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
   std::optional<Datum> decided(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);
   Datum logical(ast::BinaryOp op, const Operand &left, const Operand &right, const Span &at);

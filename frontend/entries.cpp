@@ -12,7 +12,7 @@ void Lowering::lower_entry(const ast::Func &entry) {
   Frame frame{.func = &entry, .source = entry.head.source, .instance = &instance, .training = has_update(entry.body)};
   Swap swap(*this, frame, &draft);
   draft.b.loc = trace.loc(entry.head);
-  poisoned_ = asked_training_ = false;
+  poisoned_ = asked_training_ = too_large_ = false;
   for (const ast::Parameter &parameter : entry.parameters)
     try {
       if (!parameter.type)

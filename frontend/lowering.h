@@ -132,6 +132,7 @@ private:
   bool run_statement(const ast::Stmt &stmt);
   bool run_loop(const ast::Loop &loop);
   bool run_if(const ast::If &choice);
+  int nodes() const { return emit.draft ? emit.draft->size() : 0; }
   void bind(const std::string &name, Datum datum, const Span &at, int state = -1);
   void poison(const std::vector<ast::Target> &targets);
   void poison_assigned(const ast::If &choice);
@@ -197,6 +198,7 @@ private:
   std::vector<Function> functions_;
   std::set<std::string> used_;  // the names that `use` would bring
   bool asked_training_ = false; // the current entry depends on whether it trains
+  bool too_large_ = false;      // the current entry, and it was said
   bool poisoned_ = false;       // a statement of the current function failed
   int depth_ = 0;               // of nested evaluation, bounded for the sake of the stack
   int64_t rounds_ = 0;          // of all loops, bounded for the sake of time

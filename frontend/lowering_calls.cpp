@@ -48,8 +48,11 @@ Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
       dtype = dtype_from_name(ref->name);
     if (!function && !dtype)
       function = lookup_function(ref->name);
-    if (!function && !dtype)
+    if (!function && !dtype) {
+      if (std::optional<Datum> value = lookup_value(ref->name))
+        trace.fail(call.callee->span, fmt::format("`{}` is {}, and only functions can be called", ref->name, kind_text(*value)));
       fail_unknown(ref->name, call.callee->span, "function");
+    }
   } else {
     const Datum callee = eval(*call.callee);
     if (!callee.is<FunctionRef>())
@@ -181,7 +184,7 @@ Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments
   if (failed)
     throw Poisoned{};
   if (!callee.has_results)
-    trace.fail(at, fmt::format("`{}` returns nothing", name), func.name.span, "declared here");
+    trace.fail_in_caller(at, fmt::format("`{}` returns nothing", name), func.head);
   if (as && !callee.instance->resolved && !names_.owns(func))
     trace.fail_in_caller(as->span, fmt::format("`{}` owns no parameters: `as` has nothing to name", name), func.head);
   return check_results(func, callee, joint, at);

@@ -20,7 +20,7 @@ Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(loweri
 Datum Lowering::eval(const ast::Expr &expr) {
   const Nesting nesting(*this, expr.span);
   if (auto *number = expr.as<ast::Number>()) {
-    if (number->integer && !whole(static_cast<double>(*number->integer)))
+    if (number->integer && *number->integer > static_cast<int64_t>(largest_whole))
       trace.fail(expr.span, "numbers beyond 2^53 are not exact");
     return number->value;
   }
@@ -55,9 +55,6 @@ Operand Lowering::operand(const ast::Expr &expr) {
   Operand operand{eval(expr), expr.span};
   if (operand.datum.is<Poison>())
     throw Poisoned{};
-  const auto *number = operand.datum.as<double>();
-  if (auto *binary = expr.as<ast::Binary>(); binary && binary->op == ast::BinaryOp::div && number && !whole(*number))
-    operand.quotient = fmt::format("{} / {}", datum_text(eval(*binary->left)), datum_text(eval(*binary->right)));
   return operand;
 }
 

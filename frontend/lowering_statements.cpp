@@ -9,7 +9,7 @@ namespace nnc {
 
 namespace {
 constexpr int64_t most_rounds = 100'000; // of all `for` loops while one pass is lowered
-constexpr int most_nodes = 1'000'000;    // in one entry
+constexpr int most_nodes = 250'000;      // in one entry
 } // namespace
 
 bool Lowering::run_block(const ast::Block &block) {
@@ -27,6 +27,10 @@ bool Lowering::run_block(const ast::Block &block) {
     };
     try {
       const Nesting nesting(*this, stmt.span);
+      if (nodes() > most_nodes && !std::exchange(too_large_, true))
+        trace.error(stmt.span, fmt::format("this entry needs more than {} operations; a long loop is a `scan`", most_nodes));
+      if (too_large_)
+        throw Poisoned{};
       if (run_statement(stmt))
         return true;
     } catch (const Poisoned &) {
@@ -35,10 +39,6 @@ bool Lowering::run_block(const ast::Block &block) {
       const Span at = emit.draft ? trace.span(emit.draft->b.loc) : stmt.span;
       trace.error(at ? at : stmt.span, error.what());
       recover();
-    }
-    if (emit.draft && emit.draft->size() > most_nodes) {
-      trace.error(stmt.span, fmt::format("this entry needs more than {} operations; a long loop is a `scan`", most_nodes));
-      throw Poisoned{};
     }
     if (stmt.as<ast::Return>())
       return true; // it failed
@@ -112,7 +112,7 @@ std::vector<Operand> Lowering::unpacked(const std::vector<ast::ExprPtr> &values,
 }
 
 void Lowering::assign(const ast::Assign &assign) {
-  const int since = emit.draft->size();
+  const int since = nodes();
   const std::vector<Operand> values = unpacked(assign.values, assign.targets.size(), assign.op_span);
   for (size_t i = 0; i < values.size(); ++i)
     if (assign.to_state)
@@ -236,7 +236,7 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   if (failed)
     poison(loop.targets);
   for (size_t i = 0; !failed && i < loop.targets.size(); ++i)
-    assign_name(loop.targets[i], {make_list(std::move(yields[i])), loop.targets[i].span}, emit.draft->size());
+    assign_name(loop.targets[i], {make_list(std::move(yields[i])), loop.targets[i].span}, nodes());
   return false;
 }
 

@@ -103,8 +103,12 @@ Datum Emit::unary(UnaryOp op, const Operand &operand, const Span &at) {
 Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const Span &at) {
   if (left.datum.is<Poison>() || right.datum.is<Poison>())
     throw Poisoned{};
-  if (is_compile_time(left.datum) && is_compile_time(right.datum))
-    return fold_binary(trace, op, left, right, at);
+  if (is_compile_time(left.datum) && is_compile_time(right.datum)) {
+    const Datum result = fold_binary(trace, op, left, right, at);
+    if (const auto *number = result.as<double>(); number && op == BinaryOp::div && !whole(*number))
+      quotients_[*number] = fmt::format("{} / {}", datum_text(left.datum), datum_text(right.datum));
+    return result;
+  }
   if (op == BinaryOp::logical_and || op == BinaryOp::logical_or)
     return logical(op, left, right, at);
   if (is_comparison(op))

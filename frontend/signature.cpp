@@ -78,27 +78,33 @@ void Lowering::bind_parameters(const ast::Func &func, std::vector<Argument> argu
 }
 
 Datum Lowering::check_kind(const ast::Parameter &parameter, const Operand &argument) {
-  const auto fits = [&] {
-    switch (*parameter.kind) {
-    case ast::Kind::integer:
-      return argument.datum.is<double>();
-    case ast::Kind::boolean:
-      return argument.datum.is<bool>();
-    case ast::Kind::string:
-      return argument.datum.is<std::string>();
-    case ast::Kind::function:
-      return argument.datum.is<FunctionRef>();
-    case ast::Kind::shape:
-    case ast::Kind::list:
-      return argument.datum.is<List>();
-    }
-    return false;
+  const Datum &datum = argument.datum;
+  const auto need = [&](bool fits, std::string_view what) {
+    if (!fits)
+      trace.fail_in_caller(argument.span,
+                           fmt::format("`{}` must be {}, known at compile time; {}", parameter.name.text, what, given(argument)),
+                           parameter.span);
   };
-  if (!fits())
-    trace.fail_in_caller(argument.span,
-                         fmt::format("`{}: {}` is known at compile time, {}", parameter.name.text, ast::spelling(*parameter.kind),
-                                     given(argument)),
-                         parameter.span);
+  switch (*parameter.kind) {
+  case ast::Kind::integer:
+    need(datum.is<double>(), "a whole number");
+    break;
+  case ast::Kind::boolean:
+    need(datum.is<bool>(), "true or false");
+    break;
+  case ast::Kind::string:
+    need(datum.is<std::string>(), "a string");
+    break;
+  case ast::Kind::function:
+    need(datum.is<FunctionRef>(), "a function");
+    break;
+  case ast::Kind::shape:
+    need(datum.is<List>(), "a list of sizes");
+    break;
+  case ast::Kind::list:
+    need(datum.is<List>(), "a list");
+    break;
+  }
   if (parameter.kind == ast::Kind::integer)
     emit.whole_number(argument, fmt::format("`{}` =", parameter.name.text));
   if (parameter.kind == ast::Kind::shape)
@@ -184,6 +190,8 @@ void Lowering::match_sizes(const ast::TypeExpr &type, const TensorRef &tensor, c
     if (name && is_capital(*name) && !callee.names.count(*name)) {
       bind(*name, static_cast<double>(shape[axis]), argument.span);
     } else {
+      if (name && !lookup_value(*name))
+        trace.fail(size->span, fmt::format("unknown size `{}`; a size that the call binds begins with a capital letter", *name));
       const int64_t expected = emit.whole_number(operand(*size), "size");
       if (shape[axis] != expected) {
         const std::string text(size->span.text());
