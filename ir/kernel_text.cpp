@@ -200,7 +200,7 @@ private:
         own_line[root.node] = true;
       for (size_t i = 0; i < count; ++i) {
         const KernelNode &node = kernel.nodes[i];
-        if (!is_leaf(node.op) && (sweeps(node.op) || node.home != Home::none || uses[i] > 1))
+        if (!is_leaf(node.op) && (sweeps(node.op) || node.home == Home::row || uses[i] > 1))
           own_line[i] = true;
       }
     }

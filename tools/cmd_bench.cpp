@@ -113,18 +113,18 @@ Measured measure(const std::function<void()> &call, bool own_time) {
 
 int bench_command(int argc, const char *const *argv) {
   Words words({"MODEL", "ENTRY"});
-  cl::opt<unsigned> threads("threads", cl::desc("threads that run it (1)"), cl::value_desc("N"), cl::init(1),
-                            cl::cat(general_options()));
   cl::opt<bool> json("json", cl::desc("one line of JSON instead of sentences"), cl::cat(general_options()));
+  RunFlags run_flags;
   BuildFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
+  const unsigned threads = run_flags.threads();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind("", names[0]), names[0], flags.options(), pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
-  start_state(*engine, 0, "");
+  start_state(*engine, run_flags.seed(), "");
 
   std::vector<std::vector<std::byte>> values, results;
   std::vector<const void *> in;
@@ -151,7 +151,7 @@ int bench_command(int argc, const char *const *argv) {
   if (json) {
     const nlohmann::ordered_json line = {{"model", names[0]},
                                          {"entry", names[1]},
-                                         {"threads", threads.getValue()},
+                                         {"threads", threads},
                                          {"median_us", rounded(time.median_us)},
                                          {"min_us", rounded(time.min_us)},
                                          {"wall_median_us", rounded(time.wall_median_us)},
@@ -161,7 +161,7 @@ int bench_command(int argc, const char *const *argv) {
     fmt::print("{}\n", line.dump());
     return 0;
   }
-  fmt::print("{} of {}, {} thread{}\n", names[1], names[0], threads.getValue(), threads == 1 ? "" : "s");
+  fmt::print("{} of {}, {} thread{}\n", names[1], names[0], threads, threads == 1 ? "" : "s");
   fmt::print("  {:.2f} us a call (median), {:.2f} us the fastest, {:.2f} us on the wall clock\n", time.median_us, time.min_us,
              time.wall_median_us);
   if (engine->compile_milliseconds > 0)

@@ -58,13 +58,13 @@ int run_command(int argc, const char *const *argv) {
                                cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state afterwards to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
-  cl::opt<int64_t> seed("seed", cl::desc("seed of `init` (0)"), cl::value_desc("N"), cl::cat(general_options()));
-  cl::opt<unsigned> threads("threads", cl::desc("threads that run it (1)"), cl::value_desc("N"), cl::init(1),
-                            cl::cat(general_options()));
+  RunFlags run_flags;
   BuildFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
+  const unsigned threads = run_flags.threads();
+  const int64_t seed = run_flags.seed();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind(engine_name, names[0]), names[0], flags.options(), pool.get(), {names[1]});

@@ -118,8 +118,8 @@ int train_command(int argc, const char *const *argv) {
                                   cl::cat(general_options()));
   cl::list<std::string> in_list("in", cl::desc("an input that is the same for all batches: a number, or a file"),
                                 cl::value_desc("NAME=VALUE"), cl::cat(general_options()));
-  cl::opt<unsigned> epochs("epochs", cl::desc("times to go through the examples (1)"), cl::value_desc("N"), cl::init(1),
-                           cl::cat(general_options()));
+  cl::opt<std::string> epochs_text("epochs", cl::desc("times to go through the examples (1)"), cl::value_desc("N"), cl::init("1"),
+                                   cl::cat(general_options()));
   cl::opt<std::string> eval("eval", cl::desc("entry to run on the other examples after each epoch"), cl::value_desc("ENTRY"),
                             cl::cat(general_options()));
   cl::list<std::string> eval_list("eval-data", cl::desc("examples for an input of that entry"), cl::value_desc("NAME=FILE"),
@@ -130,14 +130,13 @@ int train_command(int argc, const char *const *argv) {
                                cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state at the end to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
-  cl::opt<int64_t> seed("seed", cl::desc("seed of `init` and of the order of the examples (0)"), cl::value_desc("N"),
-                        cl::cat(general_options()));
-  cl::opt<unsigned> threads("threads", cl::desc("threads that run it (1); the results do not depend on them"),
-                            cl::value_desc("N"), cl::init(1), cl::cat(general_options()));
+  RunFlags run_flags;
   BuildFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
+  const unsigned threads = run_flags.threads();
+  const int64_t seed = run_flags.seed(), epochs = whole_number(epochs_text, "epochs", 0, INT64_MAX);
   const std::string &file = names[0], &entry_name = names[1];
   const Assignments data = assignments(data_list, "data"), fixed = assignments(in_list, "in"),
                     eval_data = assignments(eval_list, "eval-data");
@@ -174,15 +173,14 @@ int train_command(int argc, const char *const *argv) {
   for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
     progress.begin_epoch(epoch);
     const auto start = Clock::now();
-    const Totals totals =
-        train.run(shuffled_order(examples, static_cast<uint64_t>(seed.getValue()), static_cast<uint64_t>(epoch)),
-                  Feed::Rest::drop, [&](const Totals &so_far) { progress.show(so_far); });
+    const Totals totals = train.run(shuffled_order(examples, static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch)),
+                                    Feed::Rest::drop, [&](const Totals &so_far) { progress.show(so_far); });
     const double elapsed = seconds_since(start);
     seconds += elapsed;
     if (test)
       last_test = test->run(file_order(test->data().examples()), Feed::Rest::deduce).text();
     progress.clear();
-    fmt::print("epoch {}/{}  {}  {:.3f} s  {:.0f} examples/s{}{}\n", epoch, epochs.getValue(), totals.text(), elapsed,
+    fmt::print("epoch {}/{}  {}  {:.3f} s  {:.0f} examples/s{}{}\n", epoch, epochs, totals.text(), elapsed,
                static_cast<double>(totals.examples) / elapsed, test ? "  " + eval + ": " : "", last_test);
     std::fflush(stdout);
   }

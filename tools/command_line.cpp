@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 namespace nnc {
 
@@ -136,7 +137,7 @@ bool parse_command_line(int argc, const char *const *argv, const HelpPage &page)
   std::string said;
   llvm::raw_string_ostream stream(said);
   if (!cl::ParseCommandLineOptions(static_cast<int>(words.size()), words.data(), "", &stream))
-    throw Error(as_message(stream.str()) + " (see `nnc --help`)");
+    throw Error((stream.str().empty() ? "cannot go on with that" : as_message(stream.str())) + " (see `nnc --help`)");
   forget_options();
   return true;
 }
@@ -146,6 +147,16 @@ std::pair<std::string, std::string> assignment(const std::string &text, const st
   if (sign == std::string::npos || sign == 0)
     throw Error(fmt::format("--{} {}: it takes NAME=VALUE", flag, text));
   return {text.substr(0, sign), text.substr(sign + 1)};
+}
+
+int64_t whole_number(const std::string &text, const std::string &flag, int64_t least, int64_t most) {
+  int64_t number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc{} || end != text.data() + text.size() || number < least || number > most)
+    throw Error(fmt::format("--{}={}: it takes a whole number{}{}", flag, text,
+                            least == INT64_MIN ? "" : fmt::format(" from {}", least),
+                            most == INT64_MAX ? "" : fmt::format(" to {}", most)));
+  return number;
 }
 
 std::vector<std::string> Words::get() const {
@@ -169,7 +180,8 @@ BuildOptions BuildFlags::options() const {
   result.passes.dump_dir = dump_dir;
   result.passes.time = time;
   result.passes.verify_each = verify_each;
-  result.passes.bisect = bisect;
+  if (!bisect.empty())
+    result.passes.bisect = whole_number(bisect, "bisect", 0, INT64_MAX);
   result.passes.repro_dir = repro;
   return result;
 }

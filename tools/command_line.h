@@ -30,6 +30,9 @@ bool parse_command_line(int argc, const char *const *argv, const HelpPage &page)
 // "x=images.npy" -> ("x", "images.npy"). `flag` is for the message.
 std::pair<std::string, std::string> assignment(const std::string &text, const std::string &flag);
 
+// The number that a flag was given. Throws Error where it is not a whole number from `least` to `most`.
+int64_t whole_number(const std::string &text, const std::string &flag, int64_t least, int64_t most);
+
 // The groups of the page.
 cl::OptionCategory &general_options();
 cl::OptionCategory &compile_options();
@@ -54,12 +57,23 @@ struct BuildFlags {
   cl::opt<bool> time{"time", cl::desc("say how long each pass took"), cl::cat(debug_options())};
   cl::opt<bool> verify_each{"verify-each", cl::desc("check the module after every pass, and the plan"), cl::cat(debug_options()),
                             cl::init(verify_each_by_default)};
-  cl::opt<int64_t> bisect{"bisect", cl::desc("make only the first N optional changes"), cl::value_desc("N"),
-                          cl::cat(debug_options()), cl::init(-1)};
+  cl::opt<std::string> bisect{"bisect", cl::desc("make only the first N optional changes"), cl::value_desc("N"),
+                              cl::cat(debug_options())};
   cl::opt<std::string> repro{"repro", cl::desc("when a pass fails, write a .nnir there whose first line runs it again"),
                              cl::value_desc("DIR"), cl::cat(debug_options())};
 
   BuildOptions options() const;
+};
+
+// --threads, --seed.
+struct RunFlags {
+  cl::opt<std::string> threads_text{"threads", cl::desc("threads that run it (1); the results do not depend on them"),
+                                    cl::value_desc("N"), cl::init("1"), cl::cat(general_options())};
+  cl::opt<std::string> seed_text{"seed", cl::desc("seed of `init`, and of the order of training examples (0)"),
+                                 cl::value_desc("N"), cl::init("0"), cl::cat(general_options())};
+
+  unsigned threads() const { return static_cast<unsigned>(whole_number(threads_text, "threads", 1, 1024)); }
+  int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }
 };
 
 // MODEL, or MODEL ENTRY: the words of a command line that are no options.

@@ -244,9 +244,6 @@ std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, co
 }
 
 std::unique_ptr<ThreadPool> make_pool(unsigned threads) {
-  constexpr unsigned most = 1024;
-  if (threads == 0 || threads > most)
-    throw Error(fmt::format("--threads={}: it takes a number from 1 to {}", threads, most));
   return threads > 1 ? std::make_unique<ThreadPool>(static_cast<int>(threads)) : nullptr;
 }
 

@@ -34,7 +34,7 @@ public:
 std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
                                     const std::vector<std::string> &keep = {});
 
-// A pool for --threads; none for one thread. Throws Error for 0 and for more than anyone has.
+// None for one thread.
 std::unique_ptr<ThreadPool> make_pool(unsigned threads);
 
 // Throws Error "MODEL: there is no entry `x`; there are …".

@@ -1,5 +1,6 @@
 // nnc: compiles, runs, trains and measures models. This file picks the command and turns what goes wrong into a message and
 // exit code 1; each command is in cmd_*.cpp.
+#include "codegen/fatal.h"
 #include "ir/error.h"
 #include "tools/command_line.h"
 
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   const std::map<std::string, int (*)(int, const char *const *)> commands = {
       {"run", run_command}, {"train", train_command}, {"bench", bench_command}, {"inspect", inspect_command}};
   try {
+    report_fatal_errors();
     forget_options();
     const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
     const int code = command == commands.end() ? compile_command(argc, argv) : command->second(argc - 1, argv + 1);

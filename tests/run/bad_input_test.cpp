@@ -1,0 +1,204 @@
+// Bad input to the driver: each gets a message that says where and what, exit code 1, and leaves no file behind.
+#include "runtime/tensor_file.h"
+#include "tests/run/process.h"
+
+#include <gmock/gmock.h>
+
+namespace nnc {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Compiles `text` and expects it to be refused with messages that have all of these parts, in order.
+void refused(const std::string &text, const std::vector<std::string> &messages) {
+  const Folder folder;
+  folder.write("m.nn", text);
+  for (const char *command : {"$NNC m.nn -o m.so", "$NNC m.nn --emit=plan -o m.txt", "$NNC run m.nn f"}) {
+    const Ran ran = folder.run(command);
+    EXPECT_EQ(ran.code, 1) << ran.err;
+    EXPECT_EQ(ran.out, "");
+    size_t at = 0;
+    for (const std::string &message : messages) {
+      at = ran.err.find(message, at);
+      ASSERT_NE(at, std::string::npos) << "`" << message << "` is not in\n" << ran.err;
+    }
+    EXPECT_EQ(folder.files(), std::set<std::string>{"m.nn"});
+  }
+}
+
+// Runs `command` in a folder with good files and expects it to be refused.
+void refused_command(const std::string &command, const std::string &message) {
+  const Folder folder;
+  folder.write("m.nn", "const batch = 4\n"
+                       "net n(x: f32[N, 3]) = dense(x, 2)\n"
+                       "entry step(x: f32[batch, 3], label: i32[batch]) {\n"
+                       "  loss = mean(cross_entropy(n(x), label))\n"
+                       "  update sgd(loss)\n"
+                       "  return loss\n"
+                       "}\n"
+                       "entry predict(x: f32[batch, 3]) { return y = n(x) }\n");
+  write_npy(folder.file("x.npy"), {"f32", {8, 3}, std::vector<std::byte>(96)});
+  write_npy(folder.file("x4.npy"), {"f32", {4, 3}, std::vector<std::byte>(48)});
+  write_npy(folder.file("label.npy"), {"i32", {8}, std::vector<std::byte>(32)});
+  write_npy(folder.file("bad_label.npy"), {"i32", {4}, std::vector<std::byte>(16, std::byte{1})});
+  write_npy(folder.file("many.npy"), {"i64", {4}, std::vector<std::byte>(32, std::byte{1})});
+  write_npy(folder.file("double.npy"), {"f64", {4, 5}, std::vector<std::byte>(160)});
+  folder.write("short.npy", folder.read("x.npy").substr(0, 150));
+  folder.write("short.idx", std::string("\0\0\x08\x02\0\0\0\x08\0\0\0\x03xyz", 15));
+  folder.write("short.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\x63", 11));
+  folder.write("text.npy", "this is no tensor");
+  folder.write("empty.npy", "");
+  folder.write("short.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"n/dense_0/w\":", 24));
+  folder.write("none.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
+  folder.write("text.so", "this is no library");
+  ASSERT_EQ(folder.run("$NNC m.nn -o good.so").code, 0);
+  folder.write("short.so", folder.read("good.so").substr(0, 5000));
+  const std::set<std::string> before = folder.files();
+  const Ran ran = folder.run(command);
+  EXPECT_EQ(ran.code, 1) << command << "\n" << ran.out << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr(message)) << command;
+  EXPECT_EQ(folder.files(), before) << command;
+}
+
+TEST(bad_input, source_text) {
+  refused("entry f(x: f32[4]) { return y = x + }\n", {"m.nn:1:37: error: expected an expression, found `}`"});
+  refused("entry f(x: f32[4]) { return y = x\n", {"m.nn:", ": error: "});
+  refused("entry f(x: f32[4]) { return y = q }\nentry g(x: f32[4]) { return y = zork(x) }\n",
+          {"m.nn:1:33: error: unknown name `q`", "m.nn:2:33: error: unknown function `zork`"});
+  refused("entry f(x: f32[4], y: f32[5]) { return z = x + y }\n",
+          {"m.nn:1:46: error: sizes differ: `x` is [4], `y` is [5]", "note: 4 comes from", "note: 5 comes from"});
+  refused("entry f(x: f32[2, 3], y: f32[4, 5]) { return z = x @ y }\n", {"m.nn:1:52: error: ", "[2,3]", "[4,5]"});
+  refused("entry f(x: f32[4], y: i32[4]) { return z = x + y }\n", {"m.nn:1:46: error: `x` is f32[4], `y` is i32[4]"});
+  refused("net n(x: f32[4]) {\n  param w: f32[4]\n  return x * w\n}\nentry f(x: f32[4]) { return y = n(x) }\n",
+          {"m.nn:2:3: error: `w` has no initialiser"});
+  refused("fn g(a: f32[4], b: f32[4]) = a + b\nentry f(x: f32[4]) { return y = g(x) }\n", {"m.nn:2:33: error: `g` needs `b`"});
+  refused("fn g(a: f32[4]) = a\nentry f(x: f32[4]) { return y = g(x, x) }\n", {"m.nn:2:", ": error: "});
+  refused("fn g(a) = g(a)\nentry f(x: f32[4]) { return y = g(x) }\n", {"m.nn:1:11: error: `g` calls itself"});
+  refused("entry f(x: f32[4]) { y = x }\n", {"m.nn:1:1: error: the entry `f` returns nothing and assigns nothing"});
+  refused("entry f(x: f32[1000000,1000000,1000000]) { return y = x + 1 }\n", {"m.nn:1:12: error: ", "needs more than"});
+  refused("entry f(x: f32[0]) { return y = x + 1 }\n", {"m.nn:1:", ": error: "});
+  refused("fn g(x) = x\n", {"m.nn:1:1: error: nothing to compile: there is no `entry`"});
+  refused("", {"m.nn:1:1: error: there are no declarations in this file"});
+}
+
+TEST(bad_input, hostile_text) {
+  std::string noise;
+  for (unsigned i = 0, x = 1; i < 5000; ++i, x = x * 1664525 + 1013904223)
+    noise += static_cast<char>(x >> 24);
+  refused(noise, {"m.nn:1:", ": error: "});
+  refused(std::string(1000, '\0'), {"m.nn:1:1: error: "});
+  refused("entry f(x: f32[4]) { return y = " + std::string(10000, '(') + "x" + std::string(10000, ')') + " }\n",
+          {"m.nn:1:", ": error: nested more than 500 levels deep"});
+  std::string sum = "entry f(x: f32[4]) { return y = x";
+  while (sum.size() < 10'000'000)
+    sum += " + x";
+  refused(sum + " }\n", {"m.nn:1:", ": error: nested more than 500 levels deep"});
+  refused("# " + std::string(10'000'000, 'x') + "\n", {"m.nn:1:1: error: there are no declarations in this file"});
+}
+
+TEST(bad_input, module_text) {
+  const Folder folder;
+  folder.write("m.nnir", "module \"m.nn\"\nfunc f(%x: f32[4] input) -> (y = %y) {\n  %y = add(%x, %z) : f32[4]\n}\n");
+  const Ran ran = folder.run("$NNC m.nnir --emit=plan");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.err, StartsWith("m.nnir:3:16: error: "));
+}
+
+TEST(bad_input, command_line) {
+  const Folder folder;
+  folder.write("m.nn", "const n = 4\nentry f(x: f32[n]) { return y = x + 1 }\n");
+  for (const auto &[command, message] : std::vector<std::pair<std::string, std::string>>{
+           {"$NNC", "nnc: error: MODEL is missing"},
+           {"$NNC m.nn", "nnc: error: say what to make"},
+           {"$NNC m.nn more --emit=ir", "nnc: error: one word too many: `more`"},
+           {"$NNC m.nn --emit=gold", "nnc: error: --emit=gold: there are ast, ir"},
+           {"$NNC m.nn --emti=ir", "nnc: error: unknown command line argument `--emti=ir`; did you mean `--emit=ir`?"},
+           {"$NNC m.nn --emit=ir --threads=2", "nnc: error: unknown command line argument `--threads=2`"},
+           {"$NNC m.nn --emit=ir --debug-pass=x", "nnc: error: unknown command line argument `--debug-pass=x`"},
+           {"$NNC m.nn -o m.exe", "nnc: error: m.exe: the name of an output ends in .so, .o or .a"},
+           {"$NNC m.nn --emit=ir -o m.nn", "nnc: error: m.nn: that is the model itself"},
+           {"$NNC m.nn -o no/such/folder/m.so", "nnc: error: no/such/folder/m.so: cannot "},
+           {"$NNC m.nn -o /proc/m.so", "nnc: error: /proc/m.so: cannot "},
+           {"$NNC m.nn --emit=plan >/dev/full", "nnc: error: standard output: cannot be written"},
+           {"$NNC none.nn --emit=ir", "nnc: error: none.nn: cannot open"},
+           {"$NNC . --emit=ir", "nnc: error: .: the name of a model ends in .nn or .nnir"},
+           {"mkdir d.nn; $NNC d.nn --emit=ir; code=$?; rmdir d.nn; (exit $code)", "nnc: error: d.nn: "},
+           {"$NNC m.nn --emit=ir --set n", "nnc: error: --set n: it takes NAME=VALUE"},
+           {"$NNC m.nn --emit=ir --set q=3", "error: "},
+           {"$NNC m.nn --emit=ir --set n=many", "error: "},
+           {"$NNC m.nn --emit=ir --set n=-3", "error: "},
+           {"$NNC m.nn --emit=ir --passes=magic", "nnc: error: there is no pass `magic`"},
+           {"$NNC m.nn --emit=plan --disable=fuse", "nnc: error: the pass `fuse` cannot be disabled"},
+           {"$NNC m.nn -o m.so --cpu=z80", "z80"},
+           {"$NNC m.nn -o m.so --target=vax-dec-ultrix", "vax"},
+           {"$NNC run m.nn", "nnc: error: ENTRY is missing"},
+           {"$NNC run m.nn g", "nnc: error: m.nn: there is no entry `g`; there are `f`"},
+           {"$NNC run m.nn f", "nnc: error: `f` needs `x`, f32[4]: add --in x=FILE"},
+           {"$NNC run m.nn f --in z=1", "nnc: error: --in z=1: `f` has no `z`; it has `x`"},
+           {"$NNC run m.nn f --in x=1", "nnc: error: --in x=1: `x` is f32[4], so it takes a file"},
+           {"$NNC run m.nn f --in x", "nnc: error: --in x: it takes NAME=VALUE"},
+           {"$NNC run m.nn f --engine=steam", "nnc: error: --engine=steam: there are jit, interp, plan, so"},
+           {"$NNC run m.nn f --threads=0", "nnc: error: --threads=0: it takes a whole number from 1"},
+           {"$NNC run m.nn f --threads=two", "nnc: error: --threads=two: it takes a whole number from 1 to 1024"},
+           {"$NNC bench m.nn g", "nnc: error: m.nn: there is no entry `g`"},
+           {"$NNC inspect m.nn", "nnc: error: m.nn: inspect reads a compiled model"},
+       }) {
+    const Ran ran = folder.run(command);
+    EXPECT_EQ(ran.code, 1) << command << "\n" << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(message)) << command;
+    EXPECT_EQ(folder.files(), std::set<std::string>{"m.nn"}) << command;
+  }
+}
+
+TEST(bad_input, tensor_files) {
+  for (const auto &[file, message] : std::vector<std::pair<std::string, std::string>>{
+           {"none.npy", "nnc: error: none.npy: cannot open"},
+           {"short.npy", "nnc: error: short.npy: "},
+           {"short.idx", "nnc: error: short.idx: "},
+           {"short.gz", "nnc: error: short.gz: "},
+           {"text.npy", "nnc: error: text.npy: "},
+           {"empty.npy", "nnc: error: empty.npy: "},
+           {"x.npy", "nnc: error: x.npy: `x` is f32[4,3], but the file holds f32[8,3]"},
+           {"label.npy", "nnc: error: label.npy: `x` is f32[4,3], but the file holds i32[8]"},
+           {"double.npy", "nnc: error: double.npy: `x` is f32[4,3], but the file holds f64[4,5]"},
+       })
+    refused_command("$NNC run m.nn predict --in x=" + file + " --out y=y.npy", message);
+  refused_command("$NNC run m.nn step --in x=x4.npy --in label=many.npy",
+                  "element 0 of `label` is 72340172838076673, which does not fit i32");
+}
+
+TEST(bad_input, weights_and_libraries) {
+  const std::string run = "$NNC run m.nn predict --in x=x4.npy --out y=y.npy --weights ";
+  refused_command(run + "none.npy", "nnc: error: none.npy: cannot open");
+  refused_command(run + "short.safetensors", "nnc: error: short.safetensors: ");
+  refused_command(run + "none.safetensors", "nnc: error: none.safetensors: has no tensor `n/dense_0/");
+  refused_command(run + "x.npy", "nnc: error: x.npy: ");
+  refused_command("$NNC run text.so predict --in x=x4.npy", "nnc: error: text.so: not a shared library");
+  refused_command("$NNC run short.so predict --in x=x4.npy", "nnc: error: short.so: the file is truncated");
+  refused_command("$NNC run good.so predict --in x=x4.npy --engine=interp", "nnc: error: good.so: a compiled model cannot run");
+  refused_command("$NNC inspect text.so", "nnc: error: text.so: not a shared library");
+  refused_command("$NNC run m.nn predict --in x=x4.npy --out y=no/such/y.npy", "nnc: error: no/such/y.npy: cannot ");
+  refused_command("$NNC run m.nn predict --in x=x4.npy --weights-out no/such/w", "nnc: error: no/such/w: cannot ");
+}
+
+TEST(bad_input, training) {
+  const std::string train = "$NNC train m.nn step --weights-out w.safetensors ";
+  refused_command(train, "nnc: error: `step` needs `x`, f32[4,3]: add --data x=FILE");
+  refused_command(train + "--data x=x.npy", "nnc: error: `step` needs `label`, i32[4]: add --data label=FILE");
+  refused_command(train + "--data x=x.npy --data label=bad_label.npy", "nnc: error: bad_label.npy: ");
+  refused_command(train + "--data x=x4.npy --data label=bad_label.npy", "nnc: error: step: label outside 0..1");
+  refused_command(train + "--data x=x.npy --data label=label.npy --data z=x.npy",
+                  "nnc: error: --data z=x.npy: there is no input");
+  refused_command(train + "--data x=x.npy --data label=label.npy --data x=x.npy",
+                  "nnc: error: --data x=x.npy: `x` is given twice");
+  refused_command(train + "--data x=x.npy --data label=label.npy --eval-data x=x.npy", "nnc: error: --eval-data needs --eval");
+  refused_command(train + "--data x=x.npy --data label=label.npy --eval evaluate",
+                  "nnc: error: m.nn: there is no entry `evaluate`");
+  refused_command(train + "--data x=x.npy --data label=label.npy --epochs=many",
+                  "nnc: error: --epochs=many: it takes a whole number");
+  refused_command("$NNC train good.so step --data x=bad_label.npy --data label=label.npy", "nnc: error: bad_label.npy: ");
+}
+
+} // namespace
+} // namespace nnc

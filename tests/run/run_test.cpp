@@ -1,0 +1,228 @@
+// Run files: every entry of every model here, of the examples, and of those programs that the compiler takes by now, on every
+// engine. The JIT, the shared library and any number of threads give the same bits; the interpreters agree up to rounding;
+// and where a check refuses the inputs, all refuse alike and change nothing.
+#include "ir/error.h"
+#include "tools/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+namespace nnc {
+namespace {
+
+using Buffers = std::vector<std::vector<std::byte>>;
+
+template <typename T> T read(const std::byte *from, int64_t i) {
+  T value;
+  std::memcpy(&value, from + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+template <typename T> void put(std::vector<std::byte> &bytes, size_t i, T value) {
+  std::memcpy(bytes.data() + i * sizeof(T), &value, sizeof(T));
+}
+
+// Floats in -1..1, whole numbers below `bound`.
+Buffers random_inputs(const nnc_entry_info &entry, std::mt19937_64 &random, uint64_t bound) {
+  Buffers result;
+  for (const nnc_tensor_info &input : inputs(entry)) {
+    std::vector<std::byte> &bytes = result.emplace_back(input.bytes);
+    uint64_t elements = 1;
+    for (uint64_t a = 0; a < input.rank; ++a)
+      elements *= input.shape[a];
+    for (uint64_t i = 0; i < elements; ++i) {
+      const double unit = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
+      const uint64_t whole = random() % (input.dtype == NNC_BOOL ? 2 : bound);
+      switch (input.dtype) {
+      case NNC_F32:
+        put(bytes, i, static_cast<float>(unit));
+        break;
+      case NNC_F64:
+        put(bytes, i, unit);
+        break;
+      case NNC_I32:
+        put(bytes, i, static_cast<int32_t>(whole));
+        break;
+      case NNC_I64:
+        put(bytes, i, static_cast<int64_t>(whole));
+        break;
+      default:
+        put(bytes, i, static_cast<uint8_t>(whole));
+      }
+    }
+  }
+  return result;
+}
+
+struct Outcome {
+  int32_t code = NNC_OK;
+  Buffers outputs;
+  std::vector<std::byte> state;
+};
+
+Outcome call(Engine &engine, const std::string &name, const Buffers &given) {
+  const nnc_entry_info &entry = entry_of(engine, name);
+  Outcome outcome;
+  std::vector<const void *> in;
+  for (const std::vector<std::byte> &input : given)
+    in.push_back(input.data());
+  std::vector<void *> out;
+  for (const nnc_tensor_info &output : outputs(entry)) {
+    outcome.outputs.emplace_back(output.bytes);
+    out.push_back(outcome.outputs.back().data());
+  }
+  try {
+    engine.call(entry, in, out);
+  } catch (const CallError &error) {
+    outcome.code = error.code;
+  }
+  outcome.state.assign(engine.state(), engine.state() + engine.model().info().state_bytes);
+  return outcome;
+}
+
+// Up to rounding. Where a value hangs on the sign of another, or on the quotient of two tiny ones as in Adam's step, rounding is
+// not all there is: one element in 10,000 may be off by a hundred times as much.
+void expect_near(const nnc_tensor_info &tensor, const std::byte *actual, const std::byte *expected, const std::string &what) {
+  if (tensor.dtype != NNC_F32 && tensor.dtype != NNC_F64) {
+    EXPECT_EQ(std::memcmp(actual, expected, tensor.bytes), 0) << what;
+    return;
+  }
+  const bool is_f32 = tensor.dtype == NNC_F32;
+  const int64_t elements = static_cast<int64_t>(tensor.bytes) / (is_f32 ? 4 : 8);
+  const double tolerance = is_f32 ? 1e-4 : 1e-10;
+  int64_t off = 0;
+  for (int64_t i = 0; i < elements; ++i) {
+    const double a = is_f32 ? read<float>(actual, i) : read<double>(actual, i);
+    const double e = is_f32 ? read<float>(expected, i) : read<double>(expected, i);
+    if (std::isnan(a) && std::isnan(e))
+      continue;
+    const double difference = std::fabs(a - e) / std::max(1.0, std::fabs(e));
+    off += difference > tolerance;
+    ASSERT_LE(difference, off * 10000 > elements ? tolerance : 100 * tolerance)
+        << what << ", element " << i << ": " << a << " instead of " << e;
+  }
+}
+
+void expect_near(const Engine &engine, const std::string &entry, const Outcome &actual, const Outcome &expected) {
+  ASSERT_EQ(actual.code, expected.code);
+  if (actual.code == NNC_OK)
+    for (size_t i = 0; i < actual.outputs.size(); ++i) {
+      const nnc_tensor_info &output = outputs(entry_of(engine, entry))[i];
+      expect_near(output, actual.outputs[i].data(), expected.outputs[i].data(), output.name);
+    }
+  for (const nnc_tensor_info &state : engine.model().states())
+    expect_near(state, actual.state.data() + state.offset, expected.state.data() + state.offset, state.name);
+}
+
+struct Contestant {
+  std::string name;
+  bool same_bits; // as the first
+  std::unique_ptr<Engine> engine;
+};
+
+std::vector<Contestant> contestants(const std::string &file, ThreadPool *two, ThreadPool *five) {
+  BuildOptions options, other_cpu, slow;
+  options.warn = other_cpu.warn = slow.warn = false;
+  options.passes.verify_each = true;
+  std::vector<Contestant> list;
+  const auto add = [&](std::string name, bool same_bits, EngineKind kind, const BuildOptions &build, ThreadPool *pool) {
+    list.push_back({std::move(name), same_bits, open_engine(kind, file, build, pool)});
+  };
+  add("jit", true, EngineKind::jit, options, nullptr);
+  add("so", true, EngineKind::so, options, nullptr);
+  add("jit, 2 threads", true, EngineKind::jit, options, two);
+  add("so, 5 threads", true, EngineKind::so, options, five);
+  add("plan", false, EngineKind::plan, options, nullptr);
+  add("interp", false, EngineKind::interp, options, nullptr);
+  slow.passes.disable = {"simplify", "cse", "muladd", "dce"};
+  add("jit without simplify", false, EngineKind::jit, slow, nullptr);
+#ifdef __x86_64__
+  for (const char *cpu : {"generic", "x86-64-v3"}) {
+    other_cpu.cpu = cpu;
+    add(cpu, false, EngineKind::jit, other_cpu, nullptr);
+  }
+#endif
+  return list;
+}
+
+void run_everywhere(const std::string &file) {
+  ThreadPool two(2), five(5);
+  std::vector<Contestant> all = contestants(file, &two, &five);
+  std::mt19937_64 random(1);
+  Engine &first = *all[0].engine;
+  std::vector<std::string> names;
+  for (const nnc_entry_info &entry : first.model().entries())
+    names.insert(std::string_view(entry.name) == "init" ? names.begin() : names.end(), entry.name);
+  const size_t entries = names.size() - (names[0] == "init");
+  for (size_t i = 0; i < entries; ++i) // again, with the state that the first round left
+    names.push_back(names[names.size() - entries]);
+  for (const std::string &name : names)
+    for (const uint64_t bound : {10, 4, 2}) { // lower where a check refuses the higher
+      const Buffers given = random_inputs(entry_of(first, name), random, bound);
+      const std::vector<std::byte> before(first.state(), first.state() + first.model().info().state_bytes);
+      std::vector<Outcome> outcomes;
+      for (Contestant &contestant : all) {
+        SCOPED_TRACE(name + " on " + contestant.name);
+        ASSERT_EQ(contestant.engine->model().info().state_bytes, before.size());
+        outcomes.push_back(call(*contestant.engine, name, given));
+        const Outcome &expected = outcomes[0], &actual = outcomes.back();
+        if (contestant.same_bits) {
+          EXPECT_EQ(actual.code, expected.code);
+          EXPECT_EQ(actual.outputs, expected.outputs);
+          EXPECT_EQ(actual.state, expected.state);
+        } else {
+          expect_near(first, name, actual, expected);
+        }
+        if (actual.code != NNC_OK) {
+          EXPECT_EQ(actual.state, before);
+        }
+        std::memcpy(contestant.engine->state(), outcomes[0].state.data(), outcomes[0].state.size());
+      }
+      if (outcomes[0].code == NNC_OK || testing::Test::HasFailure())
+        break;
+    }
+}
+
+std::vector<std::string> run_files() {
+  std::vector<std::string> files;
+  for (const char *folder : {"tests/run", "examples", "tests/programs"})
+    for (const auto &entry : std::filesystem::directory_iterator(std::filesystem::path(NNC_SOURCE_DIR) / folder))
+      if (entry.path().extension() == ".nn")
+        files.push_back(entry.path().string());
+  std::ranges::sort(files);
+  return files;
+}
+
+class RunFile : public testing::TestWithParam<std::string> {};
+
+TEST_P(RunFile, AgreesOnAllEngines) {
+  if (GetParam().find("tests/programs") != std::string::npos) {
+    try {
+      BuildOptions quiet;
+      quiet.warn = false;
+      read_source(GetParam(), quiet);
+    } catch (const Error &error) {
+      const std::string text = error.what();
+      if (text.find("is not compiled yet") != std::string::npos || text.find("are not compiled yet") != std::string::npos ||
+          text.find("there is no `entry`") != std::string::npos)
+        GTEST_SKIP() << text;
+      throw;
+    }
+  }
+  run_everywhere(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RunFile, testing::ValuesIn(run_files()), [](const auto &info) {
+  std::string name = std::filesystem::path(info.param).parent_path().filename().string() + "_" +
+                     std::filesystem::path(info.param).stem().string();
+  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+});
+
+} // namespace
+} // namespace nnc
