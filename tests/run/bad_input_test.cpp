@@ -1,6 +1,6 @@
 // Bad input to the driver: each gets a message that says where and what, exit code 1, and leaves no file behind.
 #include "runtime/tensor_file.h"
-#include "tests/run/process.h"
+#include "tests/process.h"
 
 #include <gmock/gmock.h>
 

@@ -35,8 +35,12 @@ void expect_near(const Tensor &actual, const Tensor &expected, const std::string
         << what << "[" << i << "]: " << actual.get(i) << " instead of " << expected.get(i);
 }
 
-// Every entry, on random inputs and states.
-void compare(const std::string &text) {
+struct Planned {
+  Module reference; // derivatives derived, nothing else
+  Plan plan;
+};
+
+Planned planned(const std::string &text) {
   const Module source = parse_module(text, "test.nnir");
   Module reference = source, module = source;
   PassOptions only_grad, checked;
@@ -44,17 +48,31 @@ void compare(const std::string &text) {
   checked.verify_each = true;
   run_passes(reference, only_grad);
   run_passes(module, checked);
-  const Plan plan = make_plan(module, "test.nnir");
-  ASSERT_EQ(verify_plan(plan), "") << plan_text(plan);
+  return {reference, make_plan(module, "test.nnir")};
+}
+
+struct Given {
+  std::vector<Tensor> inputs, states;
+};
+
+Given random_given(const Module &module, const Function &function) {
   std::mt19937 random(7);
+  Given given;
+  for (int a = 0; a < function.args; ++a)
+    if (function.arg_info[a].state < 0)
+      given.inputs.push_back(random_tensor(function.nodes[a].type(), random));
+  for (const State &state : module.states)
+    given.states.push_back(random_tensor(state.type, random));
+  return given;
+}
+
+// Every entry, on random inputs and states.
+void compare(const std::string &text) {
+  const auto [reference, plan] = planned(text);
+  ASSERT_EQ(verify_plan(plan), "") << plan_text(plan);
   for (size_t e = 0; e < reference.functions.size(); ++e) {
     const Function &function = reference.functions[e];
-    std::vector<Tensor> inputs, states;
-    for (int a = 0; a < function.args; ++a)
-      if (function.arg_info[a].state < 0)
-        inputs.push_back(random_tensor(function.nodes[a].type(), random));
-    for (const State &state : reference.states)
-      states.push_back(random_tensor(state.type, random));
+    const auto [inputs, states] = random_given(reference, function);
     const RunResult expected = interpret(function, inputs, states);
     const RunResult actual = interpret(plan, plan.entries[e], inputs, states);
     SCOPED_TRACE(plan_text(plan));
@@ -112,8 +130,7 @@ func f(%x: f32[9,33] input, %g: f32[33] input) -> (y = %y, n = %n, k = %k) {
 }
 
 // Reads w before it writes w, checks its labels, and has column sums, a loss and a copy of the old weights.
-TEST(planning, training_step) {
-  compare(R"(module "t.nn"
+const char *const training_step = R"(module "t.nn"
 state "w1" : f32[12,20] param
 state "b1" : f32[20] param
 state "w2" : f32[20,8] param
@@ -155,7 +172,47 @@ func step(%x: f32[16,12] input, %label: i32[16] input, %w1: f32[12,20] state "w1
   %q2 = div(%g2, %root) : f32[20,8]
   %w2n = sub(%w2, %q2) : f32[20,8]
 }
-)");
+)";
+
+TEST(planning, training_step) { compare(training_step); }
+
+// The control of all these tests: where two calls share memory that one of them writes, their order shows. (A check that comes
+// too early sees 0xFF, which is true; that is for the verifier.)
+TEST(planning, wrong_order_shows) {
+  const auto [reference, plan] = planned(training_step);
+  const PlanEntry &entry = plan.entries[0];
+  const auto [inputs, states] = random_given(reference, reference.functions[0]);
+  const RunResult right = interpret(plan, entry, inputs, states);
+  const auto writes = [&](const Step &step, size_t i) {
+    return step.kernel >= 0 && plan.kernels[step.kernel].pointers[i].written;
+  };
+  const auto conflict = [&](const Step &x, const Step &y) {
+    for (size_t i = 0; i < x.args.size(); ++i)
+      for (size_t j = 0; j < y.args.size(); ++j) {
+        const Ref &a = x.args[i], &b = y.args[j];
+        if ((writes(x, i) || writes(y, j)) && a.space == b.space && a.index == b.index && a.offset < b.offset + b.bytes &&
+            b.offset < a.offset + a.bytes)
+          return true;
+      }
+    return false;
+  };
+  int swapped = 0;
+  for (size_t first = 0; first < entry.steps.size(); ++first)
+    for (size_t second = first + 1; second < entry.steps.size(); ++second) {
+      if (entry.steps[first].kernel < 0 || entry.steps[second].kernel < 0 || !conflict(entry.steps[first], entry.steps[second]))
+        continue;
+      PlanEntry wrong = entry;
+      std::swap(wrong.steps[first], wrong.steps[second]);
+      const RunResult result = interpret(plan, wrong, inputs, states);
+      bool shows = result.failed_check != right.failed_check || result.outputs.size() != right.outputs.size();
+      for (size_t i = 0; i < result.outputs.size() && !shows; ++i)
+        shows = !same_bits(result.outputs[i].second, right.outputs[i].second);
+      for (size_t s = 0; s < result.states.size() && !shows; ++s)
+        shows = !same_bits(result.states[s].second, right.states[s].second);
+      EXPECT_TRUE(shows) << "steps " << first << " and " << second << " of\n" << plan_text(plan);
+      ++swapped;
+    }
+  EXPECT_GT(swapped, 10);
 }
 
 // Next values that need each other's old values, and one state that is another's old value.

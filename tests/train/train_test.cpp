@@ -1,0 +1,129 @@
+// Training: loss curves agree with the interpreters', bits do not depend on threads or on the run, and every example counts
+// whatever the batch.
+#include "ir/error.h"
+#include "tests/process.h"
+#include "tools/epoch.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace nnc {
+namespace {
+
+using testing::HasSubstr;
+using testing::MatchesRegex;
+
+const std::string source = NNC_SOURCE_DIR;
+const std::string model = source + "/tests/train/digits.nn";
+const Assignments digits = {{"x", source + "/data/mnist-subset/t10k-images-idx3-ubyte.gz"},
+                            {"label", source + "/data/mnist-subset/t10k-labels-idx1-ubyte.gz"}};
+const Assignments rate = {{"lr", "0.1"}};
+
+BuildOptions with_batch(int batch) {
+  BuildOptions options;
+  options.set = {{"batch", std::to_string(batch)}};
+  return options;
+}
+
+struct Curve {
+  std::vector<Totals> epochs;
+  std::string state; // at the end
+
+  double loss(size_t epoch) const { return epochs[epoch].metrics[0].sum / static_cast<double>(epochs[epoch].examples); }
+};
+
+Curve train(EngineKind kind, int batch, int epochs, ThreadPool *pool = nullptr) {
+  const BuildOptions options = with_batch(batch);
+  const std::unique_ptr<Engine> engine = open_engine(kind, model, options, pool);
+  Feed feed(*engine, "train_step", digits, rate);
+  EXPECT_EQ(feed.rest() == 0 || feed.compile_rest(kind, model, options, pool), true);
+  start_state(*engine, 3, "");
+  Curve curve;
+  for (int epoch = 0; epoch < epochs; ++epoch)
+    curve.epochs.push_back(feed.run(shuffled_order(feed.data().examples(), 5, epoch), Feed::Rest::drop));
+  const auto *state = reinterpret_cast<const char *>(engine->state());
+  curve.state.assign(state, engine->model().info().state_bytes);
+  return curve;
+}
+
+TEST(train, loss_curve_is_the_interpreters) {
+  const Curve jit = train(EngineKind::jit, 64, 3); // 31 batches and 16 examples
+  EXPECT_LT(jit.loss(2), 0.5 * jit.loss(0));
+  for (EngineKind kind : {EngineKind::interp, EngineKind::plan}) {
+    const Curve other = train(kind, 64, 3);
+    for (size_t epoch = 0; epoch < jit.epochs.size(); ++epoch) {
+      EXPECT_EQ(other.epochs[epoch].examples, 2000);
+      EXPECT_NEAR(other.loss(epoch), jit.loss(epoch), 1e-3 * jit.loss(epoch));
+    }
+  }
+}
+
+TEST(train, bits_do_not_depend_on_threads_or_the_run) {
+  ThreadPool two(2), three(3);
+  const std::string once = train(EngineKind::jit, 64, 2).state;
+  EXPECT_EQ(train(EngineKind::jit, 64, 2).state, once);
+  EXPECT_EQ(train(EngineKind::so, 64, 2).state, once);
+  EXPECT_EQ(train(EngineKind::jit, 64, 2, &two).state, once);
+  EXPECT_EQ(train(EngineKind::so, 64, 2, &three).state, once);
+}
+
+TEST(train, every_example_counts_whatever_the_batch) {
+  const std::unique_ptr<Engine> trained = open_engine(EngineKind::jit, model, with_batch(50), nullptr);
+  Feed training(*trained, "train_step", digits, rate);
+  start_state(*trained, 3, "");
+  training.run(shuffled_order(2000, 5, 0), Feed::Rest::drop);
+  const Totals whole = Feed(*trained, "evaluate", digits, {}).run(file_order(2000), Feed::Rest::drop);
+  EXPECT_EQ(whole.examples, 2000);
+  EXPECT_GT(whole.metrics[1].sum, 1000);
+  for (const bool compile : {true, false}) {      // a second instance for the rest, or two padded batches
+    const BuildOptions options = with_batch(384); // 5 batches and 80 examples
+    const std::unique_ptr<Engine> engine = open_engine(EngineKind::jit, model, options, nullptr);
+    std::copy_n(trained->state(), trained->model().info().state_bytes, engine->state());
+    Feed feed(*engine, "evaluate", digits, {});
+    if (compile) {
+      EXPECT_TRUE(feed.compile_rest(EngineKind::jit, model, options, nullptr));
+    }
+    const Totals parts = feed.run(file_order(2000), Feed::Rest::deduce);
+    EXPECT_EQ(parts.examples, 2000);
+    EXPECT_NEAR(parts.metrics[0].sum, whole.metrics[0].sum, 1e-3 * whole.metrics[0].sum);
+    EXPECT_EQ(parts.metrics[1].sum, whole.metrics[1].sum);
+  }
+}
+
+TEST(train, command_line) {
+  const Folder folder;
+  const std::string files = " --data x=$SOURCE/data/mnist-subset/t10k-images-idx3-ubyte.gz"
+                            " --data label=$SOURCE/data/mnist-subset/t10k-labels-idx1-ubyte.gz --in lr=0.1 ";
+  const std::string eval = " --eval evaluate --eval-data x=$SOURCE/data/mnist-subset/t10k-images-idx3-ubyte.gz"
+                           " --eval-data label=$SOURCE/data/mnist-subset/t10k-labels-idx1-ubyte.gz ";
+  const std::string digits_nn = "$SOURCE/tests/train/digits.nn";
+  const Ran one = folder.run("$NNC train " + digits_nn + " train_step" + files + eval +
+                             "--set batch=64 --epochs 2 --seed 4 "
+                             "--weights-out one.safetensors");
+  ASSERT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(one.err, "");
+  EXPECT_THAT(one.out,
+              MatchesRegex("epoch 1/2  loss [0-9.]+  accuracy [0-9.]+  [0-9.]+ s  [0-9]+ examples/s  evaluate: loss [0-9.]+  "
+                           "correct [0-9]+ of 2000 \\([0-9.]+ %\\)\n"
+                           "epoch 2/2  loss .*\n"
+                           "compile      [0-9.]+ s\n"
+                           "epochs       2 of [0-9.]+ s, [0-9]+ examples/s, 1 thread\n"
+                           "state        [0-9]+ bytes\n"
+                           "workspace    [0-9]+ bytes\n"));
+  const Ran two = folder.run("$NNC train " + digits_nn + " train_step" + files +
+                             "--set batch=64 --epochs 2 --seed 4 --threads 2 "
+                             "--weights-out two.safetensors");
+  ASSERT_EQ(two.code, 0) << two.err;
+  EXPECT_EQ(folder.read("one.safetensors"), folder.read("two.safetensors"));
+  // From a library the rest cannot be trained on, but it is evaluated all the same.
+  const Ran library = folder.run("$NNC " + digits_nn + " -o digits.so --set batch=64 && $NNC train digits.so train_step" + files +
+                                 eval + "--weights one.safetensors --epochs 1");
+  ASSERT_EQ(library.code, 0) << library.err;
+  EXPECT_EQ(library.err, "note: 16 of 2000 examples do not fill a batch of 64 and are left out of each epoch\n");
+  EXPECT_THAT(library.out, HasSubstr(" of 2000 ("));
+  EXPECT_THAT(library.out, HasSubstr("library      "));
+}
+
+} // namespace
+} // namespace nnc
