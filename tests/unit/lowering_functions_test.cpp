@@ -1,5 +1,5 @@
 // Functions, what the call binds, compile-time control, derivatives as written, and the module that comes out.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // The standard library's functions against their formulas, worked out in double, and their derivatives against differences.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 #include <cmath>
 #include <functional>

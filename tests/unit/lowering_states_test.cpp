@@ -1,5 +1,5 @@
 // Parameters and state: paths, sharing, initial values, assignment, updates, and lists of parameters.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // Operators, dtypes, broadcasting, indexing and reductions: each expression against numbers worked out here.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 #include <cmath>
 
