@@ -161,7 +161,7 @@ private:
   bool path_between(int from, int to) const {
     std::vector<int> stack;
     std::vector<bool> seen(old_.nodes.size(), false);
-    int last = groups_[to].back();
+    const int last = last_before(to);
     auto push_users = [&](int node) {
       for (int user : users_[node])
         if (user <= last && !seen[user]) {
@@ -191,6 +191,21 @@ private:
         leave(node, false);
     }
     return false;
+  }
+
+  // No path to `group` goes through a node after this one. A group is entered and left at any of its members, so a path may go
+  // beyond the group's own last node and come back through a group that reaches across it.
+  int last_before(int group) const {
+    int last = groups_[group].back();
+    for (bool grew = true; grew;) {
+      grew = false;
+      for (const std::vector<int> &members : groups_)
+        if (!members.empty() && members.front() <= last && members.back() > last) {
+          last = members.back();
+          grew = true;
+        }
+    }
+    return last;
   }
 
   bool try_merge(int a, int b, const Node &through) {
