@@ -54,7 +54,10 @@ private:
   std::vector<std::vector<int>> groups_;  // members, ascending; empty once merged into another
   std::vector<std::vector<Value>> reads_; // of each node: the values below the views of its operands
   std::vector<std::vector<int>> users_;   // of each node: nodes that read it
-  std::vector<bool> escapes_;             // a result of the function, or read by something that is no kernel
+  std::vector<int> order_, position_;     // units in an order in which they can be computed (-1: none), and where each stands
+  std::vector<int> marks_;                // of units, by mark_behind: those with the value mark_
+  int mark_ = 0;
+  std::vector<bool> escapes_; // a result of the function, or read by something that is no kernel
 
   // A reshape that has no affine map, or a dot's operand that is not in memory, is read from a copy.
   void store_first() {
@@ -131,6 +134,12 @@ private:
     }
     for (const Result &result : old_.function_results)
       escapes_[stored_base(old_, result.value).node] = true;
+    marks_.resize(groups_.size() + count);
+    position_.resize(groups_.size() + count);
+    for (size_t i = 0; i < count; ++i) {
+      order_.push_back(unit_of(static_cast<int>(i)));
+      position_[order_.back()] = static_cast<int>(i);
+    }
   }
 
   // Values that a group of these members must store: read by a node outside that does not compute them again itself.
@@ -157,55 +166,52 @@ private:
     return members;
   }
 
-  // Whether a path leads from group `from` to group `to` through at least one node of a third group.
-  bool path_between(int from, int to) const {
-    std::vector<int> stack;
-    std::vector<bool> seen(old_.nodes.size(), false);
-    const int last = last_before(to);
-    auto push_users = [&](int node) {
-      for (int user : users_[node])
-        if (user <= last && !seen[user]) {
-          seen[user] = true;
-          stack.push_back(user);
-        }
-    };
-    auto leave = [&](int node, bool start) {
-      if (int group = group_of_[node]; group >= 0 && !start)
-        for (int member : groups_[group])
-          push_users(member);
-      else
-        push_users(node);
-    };
-    for (int member : groups_[from])
-      for (int user : users_[member])
-        if (group_of_[user] != from && group_of_[user] != to && user <= last && !seen[user]) {
-          seen[user] = true;
-          stack.push_back(user);
-        }
+  // What a node is computed with: its group, or itself. Units are numbered groups first, then nodes.
+  int unit_of(int node) const { return group_of_[node] >= 0 ? group_of_[node] : static_cast<int>(groups_.size()) + node; }
+
+  // Marks what is computed from `from` and stands before the unit `end` in order_. Whether `end` itself is, by way of a third.
+  bool mark_behind(int from, int end) {
+    bool found = false;
+    ++mark_;
+    std::vector<int> stack = {from};
     while (!stack.empty()) {
-      int node = stack.back();
+      const int unit = stack.back();
       stack.pop_back();
-      if (group_of_[node] == to)
-        return true;
-      if (group_of_[node] != from)
-        leave(node, false);
+      const auto follow = [&](int node) {
+        for (int user : users_[node]) {
+          const int next = unit_of(user);
+          if (next == end)
+            found |= unit != from;
+          else if (next != unit && position_[next] < position_[end] && marks_[next] != mark_) {
+            marks_[next] = mark_;
+            stack.push_back(next);
+          }
+        }
+      };
+      if (unit >= static_cast<int>(groups_.size()))
+        follow(unit - static_cast<int>(groups_.size()));
+      else
+        std::for_each(groups_[unit].begin(), groups_[unit].end(), follow);
     }
-    return false;
+    return found;
   }
 
-  // No path to `group` goes through a node after this one. A group is entered and left at any of its members, so a path may go
-  // beyond the group's own last node and come back through a group that reaches across it.
-  int last_before(int group) const {
-    int last = groups_[group].back();
-    for (bool grew = true; grew;) {
-      grew = false;
-      for (const std::vector<int> &members : groups_)
-        if (!members.empty() && members.front() <= last && members.back() > last) {
-          last = members.back();
-          grew = true;
-        }
+  // Units in an order in which they can be computed. `first` and `second` become one: behind what stands between them, but
+  // before what is computed from `first`, which mark_behind(first, second) has marked.
+  void join_in_order(int first, int second) {
+    std::vector<int> before, behind;
+    for (int at = position_[first] + 1; at < position_[second]; ++at)
+      if (const int unit = order_[at]; unit >= 0)
+        (marks_[unit] == mark_ ? behind : before).push_back(unit);
+    int at = position_[first];
+    const int end = position_[second];
+    before.push_back(first);
+    before.insert(before.end(), behind.begin(), behind.end());
+    for (int unit : before) {
+      position_[unit] = at;
+      order_[at++] = unit;
     }
-    return last;
+    std::fill(order_.begin() + at, order_.begin() + end + 1, -1);
   }
 
   bool try_merge(int a, int b, const Node &through) {
@@ -214,7 +220,8 @@ private:
     if (groups_[a].size() + groups_[b].size() > most_nodes)
       return false;
     std::vector<int> members = united(a, b);
-    if (path_between(a, b) || path_between(b, a)) {
+    const int first = position_[a] < position_[b] ? a : b, second = first == a ? b : a;
+    if (mark_behind(first, second)) {
       refuse(through, "another kernel lies between");
       return false;
     }
@@ -225,10 +232,11 @@ private:
     }
     if (!context_.allow("fuse", through.name()))
       return false;
-    groups_[a] = std::move(members);
-    for (int member : groups_[b])
-      group_of_[member] = a;
-    groups_[b].clear();
+    join_in_order(first, second);
+    for (int member : members)
+      group_of_[member] = first;
+    groups_[first] = std::move(members);
+    groups_[second].clear();
     return true;
   }
 
