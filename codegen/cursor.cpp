@@ -284,6 +284,19 @@ void Cursor::store_root(const KernelRoot &root) {
   }
 }
 
+void Cursor::settle_roots() {
+  for (const KernelRoot &root : frame_->kernel.roots) {
+    const KernelNode &node = frame_->kernel.nodes[root.node];
+    value(node.partial ? node.operands[0] : root.node);
+  }
+}
+
+void Cursor::store_roots() {
+  settle_roots();
+  for (const KernelRoot &root : frame_->kernel.roots)
+    store_root(root);
+}
+
 void Cursor::store_home(int node) { frame_->lanes.store(frame_->lanes.splat(value(node)), addresses_[node], mask); }
 
 llvm::Value *Cursor::load_home(int node) {

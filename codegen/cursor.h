@@ -59,6 +59,10 @@ public:
 
   // Stores the root's value here; a partial root combines it into memory.
   void store_root(const KernelRoot &root);
+  // Computes the values of all roots; then stores them. All values before the first store: a root may lie in the memory of an
+  // operand.
+  void settle_roots();
+  void store_roots();
   void store_home(int node);
   // Takes the value of a node with a row home from its buffer.
   llvm::Value *load_home(int node);

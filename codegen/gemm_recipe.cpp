@@ -7,6 +7,7 @@
 // every target and in every grain. An epilogue that is more than a few operations runs row by row between pieces of the next
 // tile's product, so that its divisions and loads from memory hide behind multiplications.
 #include "codegen/recipes.h"
+#include "codegen/transpose.h"
 
 #include <algorithm>
 #include <cmath>
@@ -247,7 +248,7 @@ private:
               at = smaller(at, b_.CreateSub(b_.getInt64(n_ - 1), column));
             lines.push_back(lanes_.load(dot_.dtype, at_stride(element(base, k), at, along_n)));
           }
-          transpose(lines);
+          transpose(b_, lines);
           for (int64_t r = 0; r < width_; ++r)
             lanes_.store(
                 lines[r],
@@ -279,7 +280,7 @@ private:
           Values lines;
           for (int64_t r = 0; r < width_; ++r)
             lines.push_back(r < rows ? lanes_.load(dot_.dtype, element(base, k, r * along_m)) : lines[0]);
-          transpose(lines);
+          transpose(b_, lines);
           for (int64_t r = 0; r < width_; ++r)
             lanes_.store(lines[r], element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(tile_.rows))));
         });
@@ -295,24 +296,6 @@ private:
 
   llvm::Value *block_tile(const Part &part, llvm::Value *tile) const {
     return element(block_memory_, b_.CreateMul(b_.CreateSub(tile, part.tile_from), b_.getInt64(blocking_.k_part * tile_.rows)));
-  }
-
-  // A square of vectors: swaps off-diagonal blocks of halving size, so width 16 takes four rounds of 16 shuffles.
-  void transpose(Values &lines) const {
-    for (int64_t half = width_ / 2; half > 0; half /= 2) {
-      llvm::SmallVector<int, 64> low, high;
-      for (int64_t lane = 0; lane < width_; ++lane) {
-        bool second = lane & half;
-        low.push_back(static_cast<int>(second ? width_ + lane - half : lane));
-        high.push_back(static_cast<int>(second ? width_ + lane : lane + half));
-      }
-      for (int64_t r = 0; r < width_; ++r)
-        if (!(r & half)) {
-          llvm::Value *x = lines[r], *y = lines[r + half];
-          lines[r] = b_.CreateShuffleVector(x, y, low);
-          lines[r + half] = b_.CreateShuffleVector(x, y, high);
-        }
-    }
   }
 
   void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
@@ -358,8 +341,7 @@ private:
         }
       }
       for (Cursor &place : places)
-        for (const KernelRoot &root : kernel_.roots)
-          place.store_root(root);
+        place.store_roots();
       return;
     }
     store_sums(tile_memory_, sums);
@@ -375,8 +357,7 @@ private:
     for (int64_t j = 0; j < tile_.vectors; ++j) {
       Cursor place = of_row;
       finish(place, column, j, masks, lanes_.load(dot_.dtype, element(line, b_.getInt64(j * width_))));
-      for (const KernelRoot &root : kernel_.roots)
-        place.store_root(root);
+      place.store_roots();
     }
   }
 
@@ -397,10 +378,7 @@ private:
     place.mask = masks[vector];
     place.enter(n_axis_, b_.CreateAdd(column, b_.getInt64(vector * width_)));
     place.set(kernel_.dot, sum);
-    for (const KernelRoot &root : kernel_.roots) {
-      const KernelNode &node = kernel_.nodes[root.node];
-      place.value(node.partial ? node.operands[0] : root.node);
-    }
+    place.settle_roots();
   }
 
   std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,

@@ -42,7 +42,11 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   llvm::IRBuilder<> b(body);
   Lanes lanes(b, target, kernel_width(kernel, target));
   KernelFrame frame(kernel, b, lanes, *function);
-  if (kernel.recipe == Recipe::gemm)
+  bool few_columns = kernel.recipe == Recipe::small_n &&
+                     kernel.axes[kernel.vector_axis].size <= static_cast<int64_t>(lanes.width().getFixedValue());
+  if (few_columns)
+    emit_small_n_recipe(frame);
+  else if (kernel.recipe == Recipe::gemm || kernel.recipe == Recipe::small_n)
     emit_gemm_recipe(frame);
   else
     emit_loop_recipe(frame);

@@ -73,7 +73,7 @@ enum class Recipe : uint8_t {
   loop,    // loops over rows, sweeps over inner axes; any kernel
   gemm,    // dot, vectors along n, a tile of accumulators
   gemv,    // dot with one row: many vectors along n, or several rows of a transposed matrix at once
-  small_n, // dot with few columns: vectors along the summed axis
+  small_n, // dot with few columns: vectors along the summed axis; as gemm where a vector is too short for the columns
 };
 std::string_view recipe_name(Recipe recipe);
 

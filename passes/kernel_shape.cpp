@@ -15,6 +15,7 @@ constexpr double one_grain_ns = 20'000, grain_ns = 10'000;
 constexpr int64_t most_grains = 64;
 constexpr int recompute_weight = 8; // above it, a value that a later stage needs waits in a row buffer
 constexpr int64_t vector_bytes = 64;
+constexpr int64_t most_small_n = 16, least_small_n_k = 64; // of recipe small_n: columns, and steps of k to pay for summing lanes
 
 void for_each_access(Kernel &kernel, auto &&f) {
   for (KernelNode &node : kernel.nodes)
@@ -165,7 +166,9 @@ bool choose_gemm(Kernel &kernel) {
   }
   move_axis(kernel, axes.m[0], kernel.rows - 1);
   move_axis(kernel, axes.n[0], kernel.rows - 1);
-  kernel.recipe = Recipe::gemm;
+  bool few_columns = kernel.axes[axes.n[0]].size <= most_small_n && kernel.axes[axes.k[0]].size >= least_small_n_k &&
+                     kernel.nodes[dot.operands[0]].access.strides[axes.k[0]] == 1;
+  kernel.recipe = few_columns ? Recipe::small_n : Recipe::gemm;
   kernel.vector_axis = axes.n[0];
   return true;
 }
@@ -287,6 +290,11 @@ void shape_kernel(Kernel &kernel) {
       kernel.scratch_bytes += (home_bytes(kernel, node) + vector_bytes - 1) / vector_bytes * vector_bytes;
   if (kernel.recipe == Recipe::gemm)
     kernel.scratch_bytes = gemm_blocking(kernel).end;
+  if (kernel.recipe == Recipe::small_n) {
+    int64_t columns = kernel.axes[kernel.dot_axes.n[0]].size, k = kernel.axes[kernel.dot_axes.k[0]].size;
+    int64_t copied = columns * (k * dtype_size(kernel.nodes[kernel.dot].dtype) + vector_bytes);
+    kernel.scratch_bytes = std::max(gemm_blocking(kernel).end, (copied + vector_bytes - 1) / vector_bytes * vector_bytes);
+  }
 }
 
 } // namespace nnc

@@ -1,0 +1,168 @@
+// Recipe small_n: a product with few columns, C[m,n] = sum over k of A[m,k] * B[k,n] with n at most the lanes of a vector. A tile
+// of accumulators along n would leave most lanes empty; here vectors run along k instead, one accumulator for each element of a
+// few rows of C, and the lanes of a row's accumulators are summed into one vector at the end, on which the rest of the kernel
+// is computed. B must lie with k innermost; otherwise it is copied so once for every grain. It is small.
+#include "codegen/recipes.h"
+#include "codegen/transpose.h"
+
+#include <algorithm>
+
+namespace nnc {
+
+namespace {
+
+class SmallNRecipe {
+public:
+  explicit SmallNRecipe(const KernelFrame &frame)
+      : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
+        a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m[0]), n_axis_(kernel_.dot_axes.n[0]),
+        k_axis_(kernel_.dot_axes.k[0]), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
+        k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()) {
+    // Accumulators, a vector of A for each row, one of B.
+    rows_ = std::clamp<int64_t>((lanes_.target().vector_registers - 2) / (n_ + 1), 1, m_);
+    packs_ = kernel_.nodes[b_node_].access.strides[k_axis_] != 1;
+    column_step_ = packs_ ? (k_ + width_ - 1) / width_ * width_ : kernel_.nodes[b_node_].access.strides[n_axis_];
+  }
+
+  void emit() {
+    auto [from, to] = frame_.grain_range(1);
+    frame_.clear_partials(from, to);
+    Cursor top(frame_);
+    top.settle(0);
+    batch_loops(top, 0);
+  }
+
+private:
+  const KernelFrame &frame_;
+  const Kernel &kernel_;
+  llvm::IRBuilder<> &b_;
+  const Lanes &lanes_;
+  const KernelNode &dot_;
+  int a_, b_node_, m_axis_, n_axis_, k_axis_;
+  int64_t m_, n_, k_, width_;
+  int64_t rows_ = 1;        // of C at once
+  int64_t column_step_ = 0; // from a column of B to the next, in elements
+  bool packs_ = false;
+
+  using Values = std::vector<llvm::Value *>;
+
+  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
+    if (axis == kernel_.grain_axis)
+      return frame_.grain_range(1);
+    return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
+  }
+
+  void batch_loops(const Cursor &outer, int axis) {
+    if (axis == m_axis_) {
+      matrix(outer);
+      return;
+    }
+    auto [from, to] = range(axis);
+    frame_.loop(from, to, 1, [&](llvm::Value *index) {
+      Cursor cursor = outer;
+      cursor.enter(axis, index);
+      cursor.settle(0);
+      batch_loops(cursor, axis + 1);
+    });
+  }
+
+  void matrix(const Cursor &outer) {
+    llvm::Value *columns = outer.address(b_node_);
+    if (packs_) {
+      pack(columns);
+      columns = frame_.scratch;
+    }
+    auto [from, to] = range(m_axis_);
+    llvm::Value *whole = b_.CreateSub(to, b_.CreateURem(b_.CreateSub(to, from), b_.getInt64(rows_)));
+    frame_.loop(from, whole, rows_, [&](llvm::Value *row) { rows(outer, row, rows_, columns); });
+    if (rows_ > 1)
+      frame_.loop(whole, to, 1, [&](llvm::Value *row) { rows(outer, row, 1, columns); });
+  }
+
+  llvm::Value *at(llvm::Value *base, llvm::Value *offset) const { return lanes_.element_pointer(dot_.dtype, base, offset); }
+  llvm::Value *at(llvm::Value *base, int64_t offset) const { return at(base, b_.getInt64(offset)); }
+
+  // Copies B with k innermost, a column after the other, zeros up to a whole vector.
+  void pack(llvm::Value *base) {
+    const Access &access = kernel_.nodes[b_node_].access;
+    int64_t along_k = access.strides[k_axis_], along_n = access.strides[n_axis_];
+    int64_t whole = k_ / width_ * width_;
+    auto block = [&](llvm::Value *k, int64_t count) {
+      llvm::Value *mask = n_ == width_ ? nullptr : lanes_.predicate(b_.getInt64(0), b_.getInt64(n_));
+      Values lines;
+      for (int64_t r = 0; r < width_; ++r)
+        lines.push_back(r < count ? lanes_.load_strided(
+                                        dot_.dtype, at(base, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k))),
+                                        along_n, mask)
+                                  : lanes_.splat(lanes_.constant(dot_.dtype, 0)));
+      transpose(b_, lines);
+      for (int64_t n = 0; n < n_; ++n)
+        lanes_.store(lines[n], at(at(frame_.scratch, n * column_step_), k));
+    };
+    frame_.loop(b_.getInt64(0), b_.getInt64(whole), width_, [&](llvm::Value *k) { block(k, width_); });
+    if (whole < k_)
+      block(b_.getInt64(whole), k_ - whole);
+  }
+
+  void rows(const Cursor &outer, llvm::Value *row, int64_t count, llvm::Value *columns) {
+    const Access &a = kernel_.nodes[a_].access;
+    llvm::Value *base = at(outer.address(a_), b_.CreateMul(row, b_.getInt64(a.strides[m_axis_])));
+    llvm::Value *zero = lanes_.splat(lanes_.constant(dot_.dtype, 0));
+    std::vector<Values> sums(count);
+    for (Values &of_row : sums)
+      for (int64_t n = 0; n < n_; ++n) {
+        of_row.push_back(frame_.variable(zero->getType(), "acc"));
+        b_.CreateStore(zero, of_row.back());
+      }
+    auto step = [&](llvm::Value *k, llvm::Value *mask) {
+      Values left;
+      for (int64_t i = 0; i < count; ++i)
+        left.push_back(lanes_.load(dot_.dtype, at(at(base, i * a.strides[m_axis_]), k), mask));
+      for (int64_t n = 0; n < n_; ++n) {
+        llvm::Value *right = lanes_.load(dot_.dtype, at(at(columns, n * column_step_), k), packs_ ? nullptr : mask);
+        for (int64_t i = 0; i < count; ++i) {
+          llvm::Value *sum = b_.CreateLoad(zero->getType(), sums[i][n]);
+          b_.CreateStore(lanes_.mad(left[i], right, sum), sums[i][n]);
+        }
+      }
+    };
+    int64_t whole = k_ / width_ * width_;
+    frame_.loop(b_.getInt64(0), b_.getInt64(whole), width_, [&](llvm::Value *k) { step(k, nullptr); });
+    if (whole < k_)
+      step(b_.getInt64(whole), lanes_.predicate(b_.getInt64(whole), b_.getInt64(k_)));
+    for (int64_t i = 0; i < count; ++i) {
+      Values lines;
+      for (llvm::Value *variable : sums[i])
+        lines.push_back(b_.CreateLoad(zero->getType(), variable));
+      lines.resize(width_, zero);
+      finish(outer, b_.CreateAdd(row, b_.getInt64(i)), sum_lanes(lines));
+    }
+  }
+
+  // Lane n of the result is the sum of the lanes of lines[n]: a transposition that adds on the way.
+  llvm::Value *sum_lanes(Values lines) const {
+    for (int64_t half = width_ / 2; half > 0; half /= 2) {
+      auto [low, high] = exchange_masks(width_, half);
+      for (int64_t r = 0; r < half; ++r)
+        lines[r] = lanes_.add(b_.CreateShuffleVector(lines[r], lines[r + half], low),
+                              b_.CreateShuffleVector(lines[r], lines[r + half], high));
+    }
+    return lines[0];
+  }
+
+  void finish(const Cursor &outer, llvm::Value *row, llvm::Value *sum) {
+    Cursor place = outer;
+    place.enter(m_axis_, row);
+    place.settle(0);
+    place.mask = n_ == width_ ? nullptr : lanes_.predicate(b_.getInt64(0), b_.getInt64(n_));
+    place.enter(n_axis_, b_.getInt64(0));
+    place.set(kernel_.dot, sum);
+    place.store_roots();
+  }
+};
+
+} // namespace
+
+void emit_small_n_recipe(const KernelFrame &frame) { SmallNRecipe(frame).emit(); }
+
+} // namespace nnc
