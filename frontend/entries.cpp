@@ -12,15 +12,16 @@ void Lowering::lower_entry(const ast::Func &entry) {
   Frame frame{.func = &entry, .source = entry.head.source, .instance = &instance, .training = has_update(entry.body)};
   Swap swap(*this, frame, &draft);
   draft.b.loc = trace.loc(entry.head);
+  if (entry.name.text == "init")
+    trace.error(entry.name.span, "`init` is the function that gives every state its first value; call the entry something else");
   poisoned_ = asked_training_ = too_large_ = false;
   for (const ast::Parameter &parameter : entry.parameters)
     try {
       if (!parameter.type)
-        trace.fail(parameter.span, fmt::format("an input of an entry is a tensor: `{}: f32[…]`", parameter.name.text));
+        trace.fail(parameter.span, fmt::format("an input of an entry is a tensor: `{}: {}`", parameter.name.text,
+                                               parameter.kind == ast::Kind::boolean ? "bool[]" : "f32[…]"));
       if (parameter.default_value)
         trace.fail(parameter.default_value->span, "an input of an entry has no default");
-      if (frame.names.count(parameter.name.text))
-        trace.fail(parameter.name.span, fmt::format("two inputs are called `{}`", parameter.name.text));
       const Type type = type_of(*parameter.type);
       bind(parameter.name.text, emit.ref(draft.input(type, parameter.name.text, parameter.span)), parameter.span);
     } catch (const Poisoned &) {

@@ -89,108 +89,6 @@ void Lowering::poison_assigned(const ast::If &choice) {
     poison_in(*choice.otherwise);
 }
 
-// ---- assignment
-
-std::vector<Operand> Lowering::unpacked(const std::vector<ast::ExprPtr> &values, size_t targets, const Span &at) {
-  std::vector<const ast::Expr *> exprs;
-  for (const ast::ExprPtr &value : values)
-    exprs.push_back(value.get());
-  const std::vector<Operand> operands = this->operands(exprs);
-  if (operands.size() == targets)
-    return operands;
-  if (operands.size() != 1)
-    trace.fail(at, fmt::format("{} values for {} name{}", operands.size(), targets, targets == 1 ? "" : "s"));
-  const auto *list = operands[0].datum.list();
-  if (!list)
-    trace.fail(operands[0].span, fmt::format("{} names for one value, {}", targets, kind_text(operands[0].datum)));
-  if (list->size() != targets)
-    trace.fail(operands[0].span, fmt::format("{} names for {} values", targets, list->size()));
-  std::vector<Operand> items;
-  for (const Datum &item : *list)
-    items.push_back({item, operands[0].span});
-  return items;
-}
-
-void Lowering::assign(const ast::Assign &assign) {
-  const int since = nodes();
-  const std::vector<Operand> values = unpacked(assign.values, assign.targets.size(), assign.op_span);
-  for (size_t i = 0; i < values.size(); ++i)
-    if (assign.to_state)
-      assign_state(assign.targets[i], values[i], assign.op_span);
-    else
-      assign_name(assign.targets[i], values[i], since);
-}
-
-// `since`: how many nodes there were before the statement: those made since take the name.
-void Lowering::assign_name(const ast::Target &target, const Operand &value, int since) {
-  const std::string &name = target.name.text;
-  Datum datum = value.datum;
-  if (datum.is<Poison>())
-    throw Poisoned{};
-  if (!target.subscripts.empty()) {
-    std::optional<Datum> whole = lookup_value(name);
-    if (!whole)
-      fail_unknown(name, target.name.span, "name");
-    refuse_if_elementwise(*whole, "indexing", target.span);
-    datum = emit.replaced({*whole, target.name.span}, subscripts(target.subscripts), value, target.span);
-  }
-  if (auto *tensor = datum.as<TensorRef>(); tensor && tensor->home == emit.draft && tensor->value.node >= since)
-    emit.draft->name(tensor->value, name);
-  bind(name, std::move(datum), target.span);
-}
-
-void Lowering::assign_state(const ast::Target &target, const Operand &given, const Span &op) {
-  const std::string &name = target.name.text;
-  auto local = frame_->names.find(name);
-  int state = -1;
-  if (local != frame_->names.end()) {
-    if (local->second.datum.is<Poison>() && local->second.state < 0)
-      throw Poisoned{};
-    state = local->second.state;
-    if (const auto *tensor = local->second.datum.as<TensorRef>(); tensor && state < 0) {
-      state = tensor->state;
-      if (state >= 0 && !emit.draft->is_current(state, tensor->value))
-        trace.fail(
-            op, fmt::format("`{}` is an older value of `{}`, which was assigned since; read it anew", name, states_[state].path));
-    }
-  } else if (const ast::Decl *decl = names_.decl(name, frame_->source)) {
-    state = file_state(*decl);
-  } else {
-    fail_unknown(name, target.name.span, "state");
-  }
-  if (state < 0)
-    trace.fail(target.name.span, fmt::format("`{}` is no state: `:=` assigns params and states, `=` gives a value a name", name));
-  using Kind = ast::Func::Kind;
-  if (states_[state].trained && frame_->func->kind != Kind::entry && frame_->func->kind != Kind::optimizer)
-    trace.fail(target.span, fmt::format("`{}` is a param: only entries and optimizers assign params", name));
-  if (!frame_->elementwise.empty() || emit.draft == init_.get())
-    trace.fail(target.span, "nothing can be assigned here");
-
-  const Operand before{current(state), target.name.span};
-  const Type &type = states_[state].type;
-  TensorRef value;
-  if (target.subscripts.empty()) {
-    value = emit.tensor(given, type.dtype);
-    if (is_compile_time(given.datum) && !given.datum.is<List>())
-      value = emit.broadcast(value, type.shape, given.span);
-    if (value.type != type) {
-      Diagnostic &error =
-          trace.error(op, fmt::format("`{}` is {}, what is assigned to it {}", name, type_text(type), type_text(value.type)));
-      error.operand(target.span).operand(given.span).note(state_decls_[state]->head, "declared here");
-      throw Poisoned{};
-    }
-  } else {
-    value = emit.replaced(before, subscripts(target.subscripts), given, target.span);
-  }
-  emit.draft->set_state(state, value.value, trace.loc(target.span));
-  if (local != frame_->names.end() && local->second.state < 0) {
-    value.state = state;
-    local->second.datum = value;
-  }
-}
-
-// ---- control
-
 void Lowering::bind_loop_names(const ast::Loop &loop, const Operand &item) {
   if (loop.names.size() == 1)
     return bind(loop.names[0].text, item.datum, loop.names[0].span);
@@ -220,7 +118,7 @@ bool Lowering::run_loop(const ast::Loop &loop) {
       frame.rounds.pop_back();
     }
   } leave{*frame_, outer};
-  const bool was_poisoned = std::exchange(poisoned_, false);
+  const bool was_poisoned = std::exchange(poisoned_, false); // from here on: the loop failed
   for (const Datum &item : *list) {
     if (rounds_ > most_rounds)
       throw Poisoned{};
@@ -228,8 +126,10 @@ bool Lowering::run_loop(const ast::Loop &loop) {
       trace.fail(loop.word,
                  fmt::format("`for` is unrolled, and this is more than {} rounds; a long loop is a `scan`", most_rounds));
     bind_loop_names(loop, {item, sequence.span});
-    if (run_block(loop.body))
+    if (run_block(loop.body)) {
+      poisoned_ = poisoned_ || was_poisoned;
       return true;
+    }
     ++frame_->rounds.back();
   }
   const bool failed = std::exchange(poisoned_, poisoned_ || was_poisoned);

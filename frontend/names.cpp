@@ -138,9 +138,14 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
       diagnostics.error(item.name.span, fmt::format("`{}` is declared twice", item.name.text)).note(first->second, "first here");
   };
   for (const ast::Item &item : file.items) {
-    if (auto *func = item.as<ast::Func>())
+    if (auto *func = item.as<ast::Func>()) {
       declare(table.functions, functions, *func);
-    else if (auto *constant = item.as<ast::Const>())
+      std::unordered_map<std::string, Span> parameters;
+      for (const ast::Parameter &parameter : func->parameters)
+        if (const auto [first, is_new] = parameters.try_emplace(parameter.name.text, parameter.span); !is_new)
+          diagnostics.error(parameter.name.span, fmt::format("two parameters are called `{}`", parameter.name.text))
+              .note(first->second, "first here");
+    } else if (auto *constant = item.as<ast::Const>())
       declare(table.constants, values, *constant);
     else if (auto *decl = item.as<ast::Decl>())
       declare(table.decls, values, *decl);

@@ -256,7 +256,7 @@ TEST(LoweringErrors, FilesAndEntries) {
       {"entry go(x: f32[0]) { return y = x }\n", "a size must be at least 1, not 0"},
       {"entry go(x) { return y = x }\n", "an input of an entry is a tensor: `x: f32[…]`"},
       {"entry go(x: f32 = 1) { return y = x }\n", "an input of an entry has no default"},
-      {"entry go(x: f32, x: f32) { return y = x }\n", "two inputs are called `x`"},
+      {"entry go(x: f32, x: f32) { return y = x }\n", "1:18: error: two parameters are called `x`"},
       {"entry go(x: f32) { return x }\n", "the result `x` has the name of an input"},
       {"entry go(x: f32) { return y = x, y = x }\n", "two results are called `y`"},
       {"entry go(x: f32) { return x + 1, x + 2 }\n", "one of several results needs a name: `name = …`"},
@@ -266,6 +266,7 @@ TEST(LoweringErrors, FilesAndEntries) {
       {"const a = sin\nentry go(x: f32) { return y = x }\n", "a const is a number, bool, string or list"},
       {"const a = 1\nconst a = 2\nentry go(x: f32) { return y = x }\n", "2:7: error: `a` is declared twice"},
       {"fn f(x) = x\nfn f(x) = 2 * x\nentry go(x: f32) { return y = x }\n", "2:4: error: `f` is declared twice"},
+      {"entry init() { return y = 1 }\n", "1:7: error: `init` is the function that gives every state its first value"},
       {"use f from \"a.nn\"\nentry go(x: f32) { return y = f(x) }\n", "1:12: error: `use` is not compiled yet"},
   });
 }
