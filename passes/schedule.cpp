@@ -32,14 +32,15 @@ Value whole(const Function &function, Value value) {
              : Value{};
 }
 
-// Whether the kernel of `node` may write its result `index` over its operand `read` (an argument).
+// Whether the kernel of `node` (or the several of a pad or concat) may write its result `index` over `read` (an argument).
 bool can_overwrite(const Function &function, int node, int index, Value read) {
   const Node &fused = function.nodes[node];
+  if (fused.op != Op::fused)
+    return std::none_of(fused.operands.begin(), fused.operands.end(),
+                        [&](Value operand) { return stored_base(function, operand) == read; });
   auto operand = std::find(fused.operands.begin(), fused.operands.end(), read);
   if (operand == fused.operands.end())
     return true;
-  if (fused.op != Op::fused)
-    return false;
   const Region &body = *fused.body;
   Kernel kernel = *form_body(body).kernel;
   Value argument{static_cast<int>(operand - fused.operands.begin()), 0};
@@ -112,6 +113,11 @@ private:
         }
         stored = add_copy(result.value);
         result.value = stored;
+        if (result.kind == Result::Kind::state &&
+            !can_overwrite(function_, stored.node, stored.index, state_argument(result.state))) {
+          copy_last(r); // the old value turned or shifted
+          continue;
+        }
       }
       schedule_.storage[stored] = place(result, r);
     }
