@@ -120,7 +120,7 @@ private:
     if (first) {
       reached_from_[to] = from;
     } else {
-      build_.loc = derived(to);
+      build_.loc = derived(region().node(to).loc.line ? to : from); // an input has no place
       it->second = build_.add(it->second, part);
     }
   }

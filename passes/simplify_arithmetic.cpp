@@ -60,11 +60,16 @@ Value neg_of(Simplifier &s, const Node &node) {
   return {};
 }
 
-// a + -b = a - b, -a + b = b - a
+// a + -b = a - b, -a + b = b - a, a + broadcast(-b) = a - broadcast(b)
 Value add_neg(Simplifier &s, const Node &node) {
   for (int k : {1, 0})
     if (s.is(node.operands[k], Op::neg))
       return s.build.sub(node.operands[1 - k], s.operand(node.operands[k]));
+  for (int k : {1, 0})
+    if (const Value v = node.operands[k]; s.is(v, Op::broadcast) && s.is(s.operand(v), Op::neg) && s.single_use(v)) {
+      const Attrs attrs = s.attrs(v);
+      return s.build.sub(node.operands[1 - k], s.build.broadcast(s.operand(s.operand(v)), attrs.shape, attrs.axes));
+    }
   return {};
 }
 

@@ -40,6 +40,8 @@ const std::vector<Example> &examples() {
       {"neg_of", "%1 = mul(%x, 3) : f32[2,3]\n%z = neg(%1) : f32[2,3]", "%z = mul(%x, -3) : f32[2,3]"},
       {"neg_of", "%1 = div(3, %x) : f32[2,3]\n%z = neg(%1) : f32[2,3]", "%z = div(-3, %x) : f32[2,3]"},
       {"add_neg", "%1 = neg(%x) : f32[2,3]\n%z = add(%1, %y) : f32[2,3]", "%z = sub(%y, %x) : f32[2,3]"},
+      {"add_neg", "%1 = neg(%r) : f32[2]\n%2 = broadcast(%1, axes=[0]) : f32[2,3]\n%z = add(%x, %2) : f32[2,3]",
+       "%0 = broadcast(%r, axes=[0]) : f32[2,3]\n%z = sub(%x, %0) : f32[2,3]"},
       {"sub_neg", "%1 = neg(%y) : f32[2,3]\n%z = sub(%x, %1) : f32[2,3]", "%z = add(%x, %y) : f32[2,3]"},
       {"sub_neg", "%1 = neg(%x) : f32[2,3]\n%z = sub(%1, %y) : f32[2,3]", "%0 = add(%x, %y) : f32[2,3]\n%z = neg(%0) : f32[2,3]"},
       {"product_neg", "%1 = neg(%x) : f32[2,3]\n%2 = neg(%y) : f32[2,3]\n%z = mul(%1, %2) : f32[2,3]",
