@@ -1,5 +1,5 @@
 // What the compiler says about programs that are wrong. Every error names a place; what it says is part of the language.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 namespace nnc {
 namespace {

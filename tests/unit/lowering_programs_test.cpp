@@ -1,6 +1,6 @@
 // The programs of tests/programs and examples: those within what is compiled now compile, run and train; the others say what
 // is missing.
-#include "lowering_test.h"
+#include "tests/unit/lowering_test.h"
 
 #include <filesystem>
 #include <fstream>
