@@ -11,8 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <random>
+#include <functional>
 
 #include <time.h>
 
@@ -42,43 +41,6 @@ double median(std::vector<double> values) {
   std::ranges::sort(values);
   const size_t middle = values.size() / 2;
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
-template <typename T> void fill(std::vector<std::byte> &bytes, const std::function<T()> &draw) {
-  for (size_t at = 0; at < bytes.size(); at += sizeof(T)) {
-    const T value = draw();
-    std::memcpy(bytes.data() + at, &value, sizeof(T));
-  }
-}
-
-// Random inputs; whole numbers are below `bound`.
-std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, uint64_t bound) {
-  std::mt19937_64 random(1);
-  const auto unit = [&] { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; };
-  std::vector<std::vector<std::byte>> result;
-  for (const nnc_tensor_info &input : inputs(entry)) {
-    std::vector<std::byte> &bytes = result.emplace_back(input.bytes);
-    switch (input.dtype) {
-    case NNC_F32:
-      fill<float>(bytes, [&] { return static_cast<float>(unit()); });
-      break;
-    case NNC_F64:
-      fill<double>(bytes, unit);
-      break;
-    case NNC_I32:
-      fill<int32_t>(bytes, [&] { return static_cast<int32_t>(random() % bound); });
-      break;
-    case NNC_I64:
-      fill<int64_t>(bytes, [&] { return static_cast<int64_t>(random() % bound); });
-      break;
-    case NNC_BOOL:
-      fill<uint8_t>(bytes, [&] { return static_cast<uint8_t>(random() % 2); });
-      break;
-    default:
-      fill<uint8_t>(bytes, [&] { return static_cast<uint8_t>(random() % bound); });
-    }
-  }
-  return result;
 }
 
 struct Measured {
@@ -134,7 +96,7 @@ int bench_command(int argc, const char *const *argv) {
   const auto call = [&] { engine->call(entry, in, out); };
   // Labels and indices have an upper end that only the entry's checks know.
   for (const uint64_t bound : {10, 2, 1}) {
-    values = random_inputs(entry, bound);
+    values = random_inputs(entry, 1, bound);
     in.clear();
     for (const std::vector<std::byte> &value : values)
       in.push_back(value.data());

@@ -25,9 +25,8 @@ const nnc_tensor_info *Description::tensors(const std::vector<PlanValue> &values
   return list.data();
 }
 
-Description::Description(const std::string &model, const std::vector<PlanEntry> &entries, const std::vector<PlanState> &states,
-                         int64_t state_bytes) {
-  for (const PlanEntry &entry : entries) {
+Description::Description(const Plan &plan) {
+  for (const PlanEntry &entry : plan.entries) {
     std::vector<const char *> &checks = checks_.emplace_back();
     for (const PlanCheck &check : entry.checks)
       checks.push_back(text(check.message));
@@ -45,7 +44,7 @@ Description::Description(const std::string &model, const std::vector<PlanEntry> 
     info.writes_state = entry.writes_state;
     entries_.push_back(info);
   }
-  for (const PlanState &state : states) {
+  for (const PlanState &state : plan.states) {
     nnc_tensor_info info = tensor(state.state.path, state.state.type);
     info.offset = static_cast<uint64_t>(state.offset);
     info.trained = state.state.trained;
@@ -53,13 +52,13 @@ Description::Description(const std::string &model, const std::vector<PlanEntry> 
   }
   info_.struct_size = sizeof info_;
   info_.abi_version = NNC_ABI_VERSION;
-  info_.model = text(model);
+  info_.model = text(plan.model);
   info_.source_hash = info_.compiler = info_.target = info_.cpu = "";
   info_.entries = entries_.data();
   info_.entry_count = entries_.size();
   info_.states = states_.data();
   info_.state_count = states_.size();
-  info_.state_bytes = static_cast<uint64_t>(state_bytes);
+  info_.state_bytes = static_cast<uint64_t>(plan.state_bytes);
   info_.alignment = buffer_alignment;
 }
 

@@ -10,9 +10,8 @@ namespace nnc {
 
 class Description {
 public:
-  // Of the entries, names, types, checks and sizes are used, not the steps. Entries cannot be called through it.
-  Description(const std::string &model, const std::vector<PlanEntry> &entries, const std::vector<PlanState> &states,
-              int64_t state_bytes);
+  // Names, types, checks, sizes and the layout of the state are used, not kernels and steps. Nothing can be called through it.
+  explicit Description(const Plan &plan);
   Description(const Description &) = delete;
   Description &operator=(const Description &) = delete;
 

@@ -39,9 +39,8 @@ private:
 
 class Interpreter : public Engine {
 public:
-  Interpreter(const std::string &name, const std::vector<PlanEntry> &entries, const std::vector<PlanState> &states,
-              int64_t state_bytes)
-      : description_(name, entries, states, state_bytes), model_(description_.info()), state_(state_bytes) {}
+  explicit Interpreter(const Plan &plan)
+      : description_(plan), model_(description_.info()), state_(static_cast<uint64_t>(plan.state_bytes)) {}
 
   const Model &model() const override { return model_; }
   std::byte *state() const override { return state_.data(); }
@@ -63,7 +62,7 @@ private:
 
 class PlanEngine : public Interpreter {
 public:
-  explicit PlanEngine(Plan plan) : Interpreter(plan.model, plan.entries, plan.states, plan.state_bytes), plan_(std::move(plan)) {}
+  explicit PlanEngine(Plan plan) : Interpreter(plan), plan_(std::move(plan)) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -80,28 +79,16 @@ private:
   Plan plan_;
 };
 
-std::vector<PlanState> state_layout(const Module &module) {
-  std::vector<PlanState> states;
-  int64_t end = 0;
+// What a plan of the module would say of its entries and state, without kernels and steps.
+Plan signature(const Module &module) {
+  Plan plan;
+  plan.model = module.files[0];
   for (const State &state : module.states) {
-    states.push_back({state, end});
-    end += (state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    plan.states.push_back({state, plan.state_bytes});
+    plan.state_bytes += (state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
   }
-  return states;
-}
-
-int64_t layout_bytes(const Module &module) {
-  int64_t bytes = 0;
-  for (const PlanState &state : state_layout(module))
-    bytes = state.offset + (state.state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
-  return bytes;
-}
-
-// The entries of a module as a description wants them.
-std::vector<PlanEntry> signatures(const Module &module) {
-  std::vector<PlanEntry> entries;
   for (const Function &function : module.functions) {
-    PlanEntry entry;
+    PlanEntry &entry = plan.entries.emplace_back();
     entry.name = function.name;
     entry.doc = function.doc;
     for (int a = 0; a < function.args; ++a)
@@ -114,16 +101,13 @@ std::vector<PlanEntry> signatures(const Module &module) {
         entry.checks.push_back({result.name, result.loc});
       entry.writes_state |= result.kind == Result::Kind::state;
     }
-    entries.push_back(std::move(entry));
   }
-  return entries;
+  return plan;
 }
 
 class ReferenceEngine : public Interpreter {
 public:
-  explicit ReferenceEngine(Module module)
-      : Interpreter(module.files[0], signatures(module), state_layout(module), layout_bytes(module)), module_(std::move(module)),
-        layout_(state_layout(module_)) {}
+  ReferenceEngine(Module module, Plan plan) : Interpreter(plan), module_(std::move(module)), plan_(std::move(plan)) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -132,21 +116,21 @@ protected:
     for (int a = 0; a < function.args; ++a)
       if (function.arg_info[a].state < 0)
         in.push_back(tensor(function.nodes[a].type(), inputs[in.size()]));
-    for (const PlanState &place : layout_)
+    for (const PlanState &place : plan_.states)
       states.push_back(tensor(place.state.type, state() + place.offset));
     const RunResult result = interpret(function, in, states);
     if (!result.failed_check.empty())
-      return check_index(function, result.failed_check);
+      return check_index(plan_.entries[entry], result.failed_check);
     for (size_t i = 0; i < outputs.size(); ++i)
       store(result.outputs[i].second, outputs[i]);
     for (const auto &[index, value] : result.states)
-      store(value, state() + layout_[index].offset);
+      store(value, state() + plan_.states[index].offset);
     return -1;
   }
 
 private:
   Module module_;
-  std::vector<PlanState> layout_;
+  Plan plan_; // its signature
 
   static Tensor tensor(const Type &type, const void *from) {
     Tensor result(type);
@@ -157,15 +141,8 @@ private:
     const Tensor whole = expanded(value);
     std::memcpy(to, whole.bytes.data(), whole.bytes.size());
   }
-  static int check_index(const Function &function, const std::string &message) {
-    int index = 0;
-    for (const Result &result : function.function_results)
-      if (result.kind == Result::Kind::check) {
-        if (result.name == message)
-          break;
-        ++index;
-      }
-    return index;
+  static int check_index(const PlanEntry &entry, const std::string &message) {
+    return static_cast<int>(std::ranges::find(entry.checks, message, &PlanCheck::message) - entry.checks.begin());
   }
 };
 
@@ -194,7 +171,8 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     if (passes.passes.empty())
       passes.passes = {"grad"};
     run_pipeline(source.module, PipelineEnd::grad, passes);
-    return std::make_unique<ReferenceEngine>(std::move(source.module));
+    Plan plan = signature(source.module);
+    return std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan));
   }
   if (kind == EngineKind::plan) {
     SourceModule source = read_source(file, options);

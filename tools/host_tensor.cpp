@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <random>
 
 namespace nnc {
 
@@ -76,6 +77,13 @@ HostTensor converted(HostTensor tensor, const std::string &file, const char *nam
   throw FileError(file, fmt::format("`{}` is {}, but the file holds {}", name, dtype, tensor.dtype));
 }
 
+template <typename T> void fill(std::vector<std::byte> &bytes, const auto &draw) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(T)) {
+    const T value = static_cast<T>(draw());
+    std::memcpy(bytes.data() + at, &value, sizeof(T));
+  }
+}
+
 // One shape comes from the other by joining neighbours: where two runs of sizes meet, one of them is a single size.
 bool regroups(const Shape &a, const Shape &b) {
   size_t i = 0, j = 0;
@@ -136,6 +144,35 @@ HostTensor input_value(const std::string &value, const nnc_tensor_info &want) {
   tensor.dtype = "i64";
   std::memcpy(tensor.bytes.data(), &whole, sizeof whole);
   return fitted(std::move(tensor), "--in", want);
+}
+
+std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, uint64_t seed, uint64_t bound) {
+  std::mt19937_64 random(seed);
+  const auto unit = [&] { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; };
+  std::vector<std::vector<std::byte>> result;
+  for (const nnc_tensor_info &input : inputs(entry)) {
+    std::vector<std::byte> &bytes = result.emplace_back(input.bytes);
+    switch (input.dtype) {
+    case NNC_F32:
+      fill<float>(bytes, unit);
+      break;
+    case NNC_F64:
+      fill<double>(bytes, unit);
+      break;
+    case NNC_I32:
+      fill<int32_t>(bytes, [&] { return random() % bound; });
+      break;
+    case NNC_I64:
+      fill<int64_t>(bytes, [&] { return random() % bound; });
+      break;
+    case NNC_BOOL:
+      fill<uint8_t>(bytes, [&] { return random() % 2; });
+      break;
+    default:
+      fill<uint8_t>(bytes, [&] { return random() % bound; });
+    }
+  }
+  return result;
 }
 
 double element(const void *data, uint32_t dtype, int64_t i) {

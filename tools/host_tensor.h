@@ -16,6 +16,9 @@ HostTensor fitted(HostTensor tensor, const std::string &file, const nnc_tensor_i
 // The value of --in NAME=VALUE: a number for a scalar, or a file (.npy, IDX, IDX compressed with gzip).
 HostTensor input_value(const std::string &value, const nnc_tensor_info &want);
 
+// One random tensor for every input: floats in -1..1, whole numbers below `bound`, the same for equal seeds.
+std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, uint64_t seed, uint64_t bound);
+
 std::string element_text(const HostTensor &tensor, int64_t i);
 double element(const void *data, uint32_t dtype, int64_t i = 0);
 
