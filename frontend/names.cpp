@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <functional>
 #include <memory>
-#include <numeric>
 
 namespace nnc {
 
@@ -126,6 +125,7 @@ Names::Names(const ast::File &model, Diagnostics &diagnostics) : model_(model.so
   std::sort(entries_.begin(), entries_.end(), [](auto *a, auto *b) { return a->head.begin < b->head.begin; });
   for (const ast::File &file : library_files())
     add(file, library_, diagnostics);
+  find_owners();
 }
 
 void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
@@ -152,23 +152,33 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
   }
 }
 
-bool Names::owns(const ast::Func &func) const {
-  if (func.kind == ast::Func::Kind::net)
-    return false;
-  const auto [known, is_new] = owns_.try_emplace(&func, false); // false also ends the search in a recursion
-  if (!is_new)
-    return known->second;
-  bool owns = false;
-  Walk walk;
-  walk.on_stmt = [&](const ast::Stmt &stmt) { owns = owns || stmt.as<ast::Decl>(); };
-  walk.on_ref = [&](const std::string &name) {
-    const ast::Func *callee = function(name, func.name.span.source);
-    owns = owns || (callee && callee != &func && this->owns(*callee));
-  };
-  walk.block(func.body);
-  for (const ast::Parameter &parameter : func.parameters)
-    walk.expr(parameter.default_value);
-  return owns_[&func] = owns;
+// From the functions that declare something themselves, back along the uses. A net keeps what is below it to itself.
+void Names::find_owners() {
+  std::unordered_map<const ast::Func *, std::vector<const ast::Func *>> users;
+  std::vector<const ast::Func *> found;
+  for (const Table *table : {&own_, &library_})
+    for (const auto &[_, func] : table->functions) {
+      if (func->kind == ast::Func::Kind::net)
+        continue;
+      bool declares = false;
+      Walk walk;
+      walk.on_stmt = [&](const ast::Stmt &stmt) { declares = declares || stmt.as<ast::Decl>(); };
+      walk.on_ref = [&, user = func](const std::string &name) {
+        if (const ast::Func *used = function(name, user->name.span.source))
+          users[used].push_back(user);
+      };
+      walk.block(func->body);
+      for (const ast::Parameter &parameter : func->parameters)
+        walk.expr(parameter.default_value);
+      if (declares)
+        found.push_back(func);
+    }
+  while (!found.empty()) {
+    const ast::Func *func = found.back();
+    found.pop_back();
+    if (owners_.insert(func).second)
+      found.insert(found.end(), users[func].begin(), users[func].end());
+  }
 }
 
 std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names) const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace nnc {
@@ -27,7 +28,7 @@ public:
 
   // Does a call of `func` declare parameters or state of the caller's: itself, or by calling such a function? A net's are its
   // own. By the text alone, so that branches not taken do not change the numbers of calls.
-  bool owns(const ast::Func &func) const;
+  bool owns(const ast::Func &func) const { return owners_.count(&func); }
 
   // " (did you mean `x`?)" if one of `names`, or a name of the library or the model, is close; else "".
   std::string did_you_mean(const std::string &name, const std::vector<std::string> &names) const;
@@ -48,11 +49,12 @@ private:
     return nullptr;
   }
   void add(const ast::File &file, Table &table, Diagnostics &diagnostics);
+  void find_owners();
 
   const Source *model_;
   Table own_, library_;
   std::vector<const ast::Func *> entries_;
-  mutable std::unordered_map<const ast::Func *, bool> owns_;
+  std::unordered_set<const ast::Func *> owners_;
 };
 
 // Does the entry run `update`, so that it is in training?
