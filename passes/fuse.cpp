@@ -49,7 +49,6 @@ private:
   Function &old_;
   PassContext &context_;
   std::set<std::string> refusals_;        // of the last round of merging
-  std::set<Value> stored_;                // view values that need memory of their own
   std::vector<int> group_of_;             // home group of a node, -1: none
   std::vector<std::vector<int>> groups_;  // members, ascending; empty once merged into another
   std::vector<std::vector<Value>> reads_; // of each node: the values below the views of its operands
