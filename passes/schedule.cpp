@@ -32,10 +32,10 @@ Value whole(const Function &function, Value value) {
              : Value{};
 }
 
-// Whether the kernel of `node` (or the several of a pad or concat) may write its result `index` over `read` (an argument).
+// Whether the kernel of `node` may write its result `index` over its operand `read` (an argument).
 bool can_overwrite(const Function &function, int node, int index, Value read) {
   const Node &fused = function.nodes[node];
-  if (fused.op != Op::fused)
+  if (fused.op != Op::fused) // pad and concat are several kernels, and read their operands through views
     return std::none_of(fused.operands.begin(), fused.operands.end(),
                         [&](Value operand) { return stored_base(function, operand) == read; });
   auto operand = std::find(fused.operands.begin(), fused.operands.end(), read);
@@ -102,22 +102,12 @@ private:
         continue;
       }
       Value stored = whole(function_, result.value);
-      bool in_place = stored && !before_checks_.contains(stored.node) && !schedule_.storage.contains(stored);
-      if (in_place && result.kind == Result::Kind::state)
-        in_place = can_overwrite(function_, stored.node, stored.index, state_argument(result.state));
-      if (!in_place) {
-        if (result.kind == Result::Kind::state && stored && !schedule_.storage.contains(stored) &&
-            !before_checks_.contains(stored.node)) {
-          copy_last(r);
-          continue;
-        }
-        stored = add_copy(result.value);
-        result.value = stored;
-        if (result.kind == Result::Kind::state &&
-            !can_overwrite(function_, stored.node, stored.index, state_argument(result.state))) {
-          copy_last(r); // the old value turned or shifted
-          continue;
-        }
+      if (!stored || before_checks_.contains(stored.node) || schedule_.storage.contains(stored))
+        result.value = stored = add_copy(result.value);
+      if (result.kind == Result::Kind::state &&
+          !can_overwrite(function_, stored.node, stored.index, state_argument(result.state))) {
+        copy_last(r);
+        continue;
       }
       schedule_.storage[stored] = place(result, r);
     }

@@ -247,6 +247,25 @@ func f(%lr: f32 input, %a: f32[16] input, %b: f32[5] input) -> (x = %x, y = %y, 
 )");
 }
 
+// Next values that are parts of the old one: none may be overwritten before it is read.
+TEST(planning, states_turned_within_themselves) {
+  compare(R"(module "t.nn"
+state "a" : f32[31] carried
+state "b" : f32[31] carried
+state "c" : f32[31] carried
+state "d" : f32[7,7] carried
+func f(%a: f32[31] state "a", %b: f32[31] state "b", %c: f32[31] state "c", %d: f32[7,7] state "d") -> (%an -> %a, %bn -> %b, %cn -> %c, %dn -> %d) {
+  %tail = slice(%a, start=[6], stride=[1]) : f32[25]
+  %head = slice(%a, start=[0], stride=[1]) : f32[6]
+  %an = concat(%tail, %head, axis=0) : f32[31]
+  %first = slice(%b, start=[0], stride=[1]) : f32[25]
+  %bn = pad(%first, 0.5, start=[6], stride=[1]) : f32[31]
+  %cn = slice(%c, start=[30], stride=[-1]) : f32[31]
+  %dn = transpose(%d, axes=[1,0]) : f32[7,7]
+}
+)");
+}
+
 // Large enough to be cut into grains.
 TEST(planning, grains) {
   compare(R"(module "t.nn"
