@@ -121,14 +121,9 @@ private:
     for (Cursor &row : rows) {
       row.settle(kernel_.stages);
       for (const KernelRoot &root : kernel_.roots)
-        if (!root_in_sweep(root))
+        if (!is_swept(kernel_, root))
           row.store_root(root);
     }
-  }
-
-  bool root_in_sweep(const KernelRoot &root) const {
-    const KernelNode &node = kernel_.nodes[root.node];
-    return frame_.is_element(node.partial ? kernel_.nodes[node.operands[0]] : node);
   }
 
   bool reduces_in(const KernelNode &node, int stage) const {
@@ -152,7 +147,7 @@ private:
         if (reduces_in(kernel_.nodes[n], stage))
           of_row.push_back(new_accumulator(static_cast<int>(n), flight));
     works = !accumulators[0].empty() || std::any_of(kernel_.roots.begin(), kernel_.roots.end(), [&](const KernelRoot &root) {
-      return root_in_sweep(root) && kernel_.nodes[root.node].stage == stage;
+      return is_swept(kernel_, root) && kernel_.nodes[root.node].stage == stage;
     });
     for (const KernelNode &node : kernel_.nodes)
       works = works || (node.home == Home::row && node.stage == stage);
@@ -214,7 +209,7 @@ private:
     // All values before the first store: a root may lie in the memory of an operand.
     std::vector<const KernelRoot *> stored;
     for (const KernelRoot &root : kernel_.roots)
-      if (root_in_sweep(root) && kernel_.nodes[root.node].stage == stage) {
+      if (is_swept(kernel_, root) && kernel_.nodes[root.node].stage == stage) {
         const KernelNode &node = kernel_.nodes[root.node];
         place.value(node.partial ? node.operands[0] : root.node);
         stored.push_back(&root);

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include <algorithm>
-
 namespace nnc {
 
 std::string_view recipe_name(Recipe recipe) {
@@ -26,6 +24,11 @@ int64_t Kernel::points() const {
   for (const Axis &axis : axes)
     count *= axis.size;
   return count;
+}
+
+bool is_swept(const Kernel &kernel, const KernelRoot &root) {
+  return std::any_of(root.access.strides.begin() + kernel.rows, root.access.strides.end(),
+                     [](int64_t stride) { return stride != 0; });
 }
 
 bool leaves_partials(const Kernel &kernel, const KernelNode &node) {

@@ -123,6 +123,10 @@ std::string kernel_text(const Kernel &kernel, bool identity = false);
 // stage is done.
 inline int sweep(const KernelNode &node) { return node.stage - ((is_reduce(node.op) && !node.partial) || node.op == Op::dot); }
 
+// Whether a root is written in a sweep over the inner axes; else once a row, when all sweeps are done. Its value may be the same
+// along the sweep.
+bool is_swept(const Kernel &kernel, const KernelRoot &root);
+
 // Whether a root with this node is left as one part for every grain, which another kernel combines.
 bool leaves_partials(const Kernel &kernel, const KernelNode &node);
 

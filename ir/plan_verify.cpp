@@ -95,6 +95,8 @@ private:
         if ((node.access.strides[a] != 0) != (node.depends >> a & 1))
           return problem("axis {}: stride {} against the dependence", a, node.access.strides[a]);
     } else if (is_reduce(node.op) || node.op == Op::dot) {
+      if (!node.partial && sweep(node) >= kernel.stages)
+        return problem("is reduced in stage {} of {}", sweep(node), kernel.stages);
       for (int a = 0; a < axis_count(); ++a) {
         const bool listed = std::ranges::find(node.attrs.axes, a) != node.attrs.axes.end();
         if (node.depends >> a & 1 && (node.partial ? listed : kernel.axes[a].inner))
@@ -116,6 +118,14 @@ private:
     if (!kernel.pointers[root.access.pointer].written)
       return problem("pointer {} is not written", root.access.pointer);
     roots_of[root.access.pointer].push_back(root.node);
+    // A partial root adds up at every point that is visited, so none may be visited again with the same place and term.
+    const KernelNode &node = kernel.nodes[root.node];
+    for (int a = 0; a < axis_count() && node.partial; ++a)
+      if (root.access.strides[a] == 0 && std::ranges::find(node.attrs.axes, a) == node.attrs.axes.end() &&
+          (a < kernel.rows || is_swept(kernel, root)))
+        return problem("is added again along axis {}", a);
+    if (is_swept(kernel, root) && node.stage >= kernel.stages)
+      return problem("is written in stage {} of {}", node.stage, kernel.stages);
     return std::nullopt;
   }
 

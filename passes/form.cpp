@@ -467,11 +467,21 @@ private:
   void check_kernel() {
     if (kernel_.pointers.size() > most_pointers)
       throw Refused{fmt::format("more than {} pointers", most_pointers)};
+    for (const KernelNode &node : kernel_.nodes)
+      if (node.stage > most_stages)
+        throw Refused{fmt::format("more than {} stages", most_stages)};
     uint64_t row_mask = (uint64_t{1} << kernel_.rows) - 1;
     for (const KernelRoot &root : kernel_.roots) {
-      uint64_t kept = varies(root.access) & row_mask;
-      if (!kernel_.nodes[root.node].partial && kept != row_mask)
+      const KernelNode &node = kernel_.nodes[root.node];
+      uint64_t written = varies(root.access), visited = written;
+      for (int64_t axis : node.attrs.axes)
+        visited |= uint64_t{1} << axis;
+      if ((visited & row_mask) != row_mask)
         throw Refused{"a result would be written again for every row"};
+      if (node.partial && (written & inner_mask()) != 0 && (written & inner_mask()) != inner_mask())
+        throw Refused{"a sum over rows would be taken again for every inner point"};
+      if (kernel_.dot >= 0 && (written & inner_mask()))
+        throw Refused{"a result repeats along what the dot sums"};
     }
     // What does not vary along every row is computed again for the others: cheap things only, unless it stands alone.
     if (members_.size() == 1)
@@ -483,7 +493,7 @@ private:
         again += op_info(node.op).weight;
       if (is_elementwise(node.op) && kernel_.dot >= 0 && (node.depends & inner_mask()))
         throw Refused{"elementwise work below the dot"};
-      if (is_reduce(node.op) && !node.partial && (node.depends & row_mask) != row_mask && kernel_.rows > 0)
+      if ((is_reduce(node.op) || node.op == Op::dot) && !node.partial && (node.depends & row_mask) != row_mask)
         throw Refused{"a reduction would be computed again for every row"};
     }
     if (again > 4)

@@ -31,6 +31,7 @@ void shape_kernel(Kernel &kernel);
 // What fusion may not exceed.
 inline constexpr size_t most_pointers = 16;
 inline constexpr size_t most_nodes = 96;
+inline constexpr int most_stages = 30;
 inline constexpr int64_t most_row_bytes = 32 * 1024; // row homes of one kernel
 
 } // namespace nnc

@@ -179,12 +179,22 @@ int64_t home_bytes(const Kernel &kernel, const KernelNode &node) {
   return points * (kernel.axes[kernel.vector_axis].inner ? dtype_size(node.dtype) : vector_bytes);
 }
 
+// One stage for each sweep that has something to do: to reduce, or to write.
+void count_stages(Kernel &kernel) {
+  kernel.stages = 1;
+  for (const KernelNode &node : kernel.nodes)
+    if ((is_reduce(node.op) && !node.partial) || node.op == Op::dot)
+      kernel.stages = std::max(kernel.stages, sweep(node) + 1);
+  for (const KernelRoot &root : kernel.roots)
+    if (is_swept(kernel, root))
+      kernel.stages = std::max(kernel.stages, kernel.nodes[root.node].stage + 1);
+}
+
 // Which sweeps compute each element-level value, and which values are kept in a row buffer instead.
 void choose_homes(Kernel &kernel) {
   size_t count = kernel.nodes.size();
   std::vector<uint32_t> sweeps(count, 0); // bit s: needed in the sweep of stage s
   std::vector<int> chain(count, 0);       // weight of computing it from loads and row values
-  kernel.stages = 1;
   for (const KernelRoot &root : kernel.roots)
     sweeps[root.node] |= 1u << kernel.nodes[root.node].stage;
   for (size_t i = 0; i < count; ++i) {
@@ -207,19 +217,9 @@ void choose_homes(Kernel &kernel) {
     uint32_t computed = node.home == Home::row ? 1u << node.stage : sweeps[i];
     for (int operand : node.operands) {
       const KernelNode &source = kernel.nodes[operand];
-      bool reduces = is_reduce(node.op) || node.op == Op::dot;
-      if (is_element(kernel, source)) {
-        uint32_t at = reduces ? 1u << source.stage : computed;
-        sweeps[operand] |= at;
-        for (int s = 0; s < 32; ++s)
-          if (at >> s & 1)
-            kernel.stages = std::max(kernel.stages, s + 1);
-      }
+      if (is_element(kernel, source))
+        sweeps[operand] |= is_reduce(node.op) || node.op == Op::dot ? 1u << source.stage : computed;
     }
-    if (is_element(kernel, node))
-      for (int s = 0; s < 32; ++s)
-        if (computed >> s & 1)
-          kernel.stages = std::max(kernel.stages, s + 1);
   }
 }
 
@@ -281,6 +281,7 @@ void shape_kernel(Kernel &kernel) {
     kernel.recipe = kernel.dot >= 0 ? Recipe::gemv : Recipe::loop;
     choose_vector_axis(kernel);
   }
+  count_stages(kernel);
   choose_homes(kernel);
   count_work(kernel);
   cut_grains(kernel);

@@ -346,6 +346,8 @@ TEST(verify_plan, refuses_what_does_not_fit) {
        "read at other elements"},
       {[](Plan &p) { p.kernels[3].nodes[4].depends = 0; }, "depends on 0, its operands on 1"},
       {[](Plan &p) { p.kernels[1].nodes[2].depends = 7; }, "varies along axis 2, which it reduces"},
+      {[](Plan &p) { p.kernels[1].nodes[7].attrs.axes.clear(); }, "is added again along axis 0"},
+      {[](Plan &p) { p.kernels[1].stages = 0; }, "is reduced in stage 0 of 0"},
       {[](Plan &p) { p.kernels[1].grain_axis = 2; }, "2 grains of axis 2"},
   };
   for (const Case &c : cases) {
