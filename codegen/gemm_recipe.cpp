@@ -260,7 +260,8 @@ private:
       llvm::Value *from = at_stride(base, k, along_k), *to = element(panel_memory_, b_.CreateMul(k, b_.getInt64(panel_columns_)));
       for (int64_t j = 0; j < tile_.vectors; ++j) {
         llvm::Value *line = element(from, b_.getInt64(j * width_ * along_n));
-        lanes_.store(lanes_.load_strided(dot_.dtype, line, along_n, masks[j]), element(to, b_.getInt64(j * width_)));
+        lanes_.store(lanes_.splat(lanes_.load_strided(dot_.dtype, line, along_n, masks[j])),
+                     element(to, b_.getInt64(j * width_)));
       }
     });
   }

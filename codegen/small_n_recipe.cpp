@@ -90,11 +90,12 @@ private:
     auto block = [&](llvm::Value *k, int64_t count) {
       llvm::Value *mask = n_ == width_ ? nullptr : lanes_.predicate(b_.getInt64(0), b_.getInt64(n_));
       Values lines;
-      for (int64_t r = 0; r < width_; ++r)
-        lines.push_back(r < count ? lanes_.load_strided(
-                                        dot_.dtype, at(base, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k))),
-                                        along_n, mask)
-                                  : lanes_.splat(lanes_.constant(dot_.dtype, 0)));
+      for (int64_t r = 0; r < width_; ++r) {
+        llvm::Value *line = at(base, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k)));
+        lines.push_back(lanes_.splat(r < count
+                                         ? lanes_.load_strided(dot_.dtype, line, along_n, mask) // one number where B repeats it
+                                         : lanes_.constant(dot_.dtype, 0)));
+      }
       transpose(b_, lines);
       for (int64_t n = 0; n < n_; ++n)
         lanes_.store(lines[n], at(at(frame_.scratch, n * column_step_), k));
