@@ -1,6 +1,8 @@
 // Running the built nnc (or another program) as a user would, in a folder of its own.
 #pragma once
 
+#include "tests/paths.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -50,8 +52,8 @@ public:
   // `command` as sh reads it, run in the folder; $NNC is the driver and $SOURCE the root of the tree.
   Ran run(const std::string &command) const {
     const std::string out = path_ + ".out", err = path_ + ".err";
-    const std::string line = "cd '" + path_ + "' && export NNC='" NNC_BINARY "' SOURCE='" NNC_SOURCE_DIR "' && { " + command +
-                             "; } >'" + out + "' 2>'" + err + "'";
+    const std::string line = "cd '" + path_ + "' && export NNC='" + nnc_binary() + "' SOURCE='" + source_dir() + "' && { " +
+                             command + "; } >'" + out + "' 2>'" + err + "'";
     const int status = std::system(line.c_str());
     Ran ran;
     ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;

@@ -2,6 +2,7 @@
 // engine. The JIT, the shared library and any number of threads give the same bits; the interpreters agree up to rounding;
 // and where a check refuses the inputs, all refuse alike and change nothing.
 #include "ir/error.h"
+#include "tests/paths.h"
 #include "tools/engine.h"
 #include "tools/host_tensor.h"
 
@@ -155,7 +156,7 @@ void run_everywhere(const std::string &file) {
 std::vector<std::string> run_files() {
   std::vector<std::string> files;
   for (const char *folder : {"tests/run", "examples", "tests/programs"})
-    for (const auto &entry : std::filesystem::directory_iterator(std::filesystem::path(NNC_SOURCE_DIR) / folder))
+    for (const auto &entry : std::filesystem::directory_iterator(std::filesystem::path(source_dir()) / folder))
       if (entry.path().extension() == ".nn")
         files.push_back(entry.path().string());
   std::ranges::sort(files);

@@ -1,4 +1,5 @@
 // Hosts: a C program with the generated header, and the C++ header, do what the JIT does, bit for bit.
+#include "tests/paths.h"
 #include "tests/process.h"
 #include "tools/nnc.h"
 
@@ -12,7 +13,7 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-const std::string source = NNC_SOURCE_DIR;
+const std::string source = source_dir();
 
 TEST(host, c_program_trains_as_the_jit) {
   const Folder folder;

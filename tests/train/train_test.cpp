@@ -1,6 +1,7 @@
 // Training: loss curves agree with the interpreters', bits do not depend on threads or on the run, and every example counts
 // whatever the batch.
 #include "ir/error.h"
+#include "tests/paths.h"
 #include "tests/process.h"
 #include "tools/epoch.h"
 
@@ -14,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 using testing::MatchesRegex;
 
-const std::string source = NNC_SOURCE_DIR;
+const std::string source = source_dir();
 const std::string model = source + "/tests/train/digits.nn";
 const Assignments digits = {{"x", source + "/data/mnist-subset/t10k-images-idx3-ubyte.gz"},
                             {"label", source + "/data/mnist-subset/t10k-labels-idx1-ubyte.gz"}};

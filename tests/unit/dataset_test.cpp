@@ -1,6 +1,7 @@
 // Datasets: columns that fit together, orders that repeat, and batches that hold the right examples.
 
 #include "runtime/dataset.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -84,7 +85,7 @@ TEST(Dataset, BatchesGatherRows) {
 }
 
 TEST(Dataset, HoldsTheBundledDigits) {
-  const std::string folder = NNC_SOURCE_DIR "/data/mnist-subset/";
+  const std::string folder = source_dir() + "/data/mnist-subset/";
   for (auto [set, examples] : {std::pair("train", 10000), std::pair("t10k", 2000)}) {
     std::string images = folder + set + "-images-idx3-ubyte.gz", labels = folder + set + "-labels-idx1-ubyte.gz";
     Dataset data({{"x", images, read_tensor(images)}, {"label", labels, read_tensor(labels)}});

@@ -1,5 +1,6 @@
 // The examples compile for every processor we name: compile_plan throws where a target lacks an instruction and LLVM would call
 // a library instead. What they compute is held against the interpreters by tests/run.
+#include "tests/paths.h"
 #include "tools/pipeline.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@ namespace {
 class Example : public testing::TestWithParam<const char *> {};
 
 TEST_P(Example, NeedsNoLibraryOnAnyTarget) {
-  const std::string file = std::string(NNC_SOURCE_DIR) + "/examples/" + GetParam() + ".nn";
+  const std::string file = source_dir() + "/examples/" + GetParam() + ".nn";
   BuildOptions options;
   options.target = "x86_64-linux-gnu";
   for (const char *cpu : {"generic", "x86-64-v2", "x86-64-v3", "x86-64-v4"}) {

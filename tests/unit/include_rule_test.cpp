@@ -1,6 +1,8 @@
 // The include rule of docs/architecture.md, over every C++ file of the tree: folders depend on each other in one
 // direction, and LLVM is seen by codegen alone.
 
+#include "tests/paths.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -38,7 +40,7 @@ std::string violation(const std::string &file, const std::string &header) {
 }
 
 TEST(IncludeRule, HoldsOverTheTree) {
-  const fs::path root = NNC_SOURCE_DIR;
+  const fs::path root = source_dir();
   const std::regex include(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
   int files = 0, own_includes = 0;
   for (const std::string &folder : ours)

@@ -159,6 +159,7 @@ TEST_F(Library, SeveralModelsFitInOneProgram) {
   const char *program = R"(
 #include "first.h"
 #include "second.h"
+#include "tests/paths.h"
 #include <stdio.h>
 #include <string.h>
 int main(int argc, char **argv) {
@@ -277,9 +278,10 @@ TEST_F(Library, RefusesFilesThatAreNoModels) {
   put("foreign.c", "int f(void) { return 1; }");
   shell("gcc -shared -fPIC foreign.c -o foreign.so");
   EXPECT_THAT(message(path("foreign.so")), HasSubstr("`nnc_model`"));
-  put("later.c", "#include \"" NNC_SOURCE_DIR "/runtime/abi.h\"\n"
-                 "static const nnc_model_info info = {sizeof info, 99, 0,0,0,0,0,0,0,0,0,0,0};\n"
-                 "const nnc_model_info *nnc_model(void) { return &info; }");
+  put("later.c", "#include \"" + source_dir() +
+                     "/runtime/abi.h\"\n"
+                     "static const nnc_model_info info = {sizeof info, 99, 0,0,0,0,0,0,0,0,0,0,0};\n"
+                     "const nnc_model_info *nnc_model(void) { return &info; }");
   shell("gcc -shared -fPIC later.c -o later.so");
   EXPECT_THAT(message(path("later.so")), HasSubstr("version 99"));
   EXPECT_EQ(message(put("good.so", whole)), "");

@@ -1,5 +1,6 @@
 // The programs of tests/programs and examples: those within what is compiled now compile, run and train; the others say what
 // is missing.
+#include "tests/paths.h"
 #include "tests/unit/lowering_test.h"
 
 #include <filesystem>
@@ -9,7 +10,7 @@
 namespace nnc {
 namespace {
 
-const std::filesystem::path root = NNC_SOURCE_DIR;
+const std::filesystem::path root = source_dir();
 
 std::string read(const std::filesystem::path &path) {
   std::ifstream file(path);

@@ -1,5 +1,6 @@
 // Trees, errors with their places, recovery, and input that is out to break the parser.
 #include "frontend/parser.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -267,7 +268,7 @@ comment "# not a doc" @15:1
 TEST(Parser, ProgramsAndLibraryParse) {
   int files = 0;
   for (const char *folder : {"/tests/programs", "/frontend/std", "/examples"})
-    for (const auto &entry : std::filesystem::directory_iterator(NNC_SOURCE_DIR + std::string(folder))) {
+    for (const auto &entry : std::filesystem::directory_iterator(source_dir() + std::string(folder))) {
       if (entry.path().extension() != ".nn")
         continue;
       std::ifstream in(entry.path());
@@ -280,7 +281,7 @@ TEST(Parser, ProgramsAndLibraryParse) {
 }
 
 TEST(Parser, LanguagePageParses) {
-  std::ifstream in(NNC_SOURCE_DIR "/docs/language.md");
+  std::ifstream in(source_dir() + "/docs/language.md");
   std::string page(std::istreambuf_iterator<char>(in), {});
   int programs = 0;
   for (size_t begin = 0; (begin = page.find("```nn\n", begin)) != std::string::npos; ++programs) {
@@ -508,7 +509,7 @@ TEST(ParserRobustness, LongInput) {
 
 // Every file with every stretch of it cut out, and with bytes swapped, parses without a crash.
 TEST(ParserRobustness, DamagedPrograms) {
-  for (const auto &entry : std::filesystem::directory_iterator(NNC_SOURCE_DIR "/tests/programs")) {
+  for (const auto &entry : std::filesystem::directory_iterator(source_dir() + "/tests/programs")) {
     std::ifstream in(entry.path());
     std::string text(std::istreambuf_iterator<char>(in), {});
     for (size_t i = 0; i + 1 < text.size(); i += 7) {

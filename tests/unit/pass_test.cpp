@@ -4,6 +4,7 @@
 #include "ir/text.h"
 #include "passes/passes.h"
 #include "passes/repro.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <csignal>
@@ -261,7 +262,7 @@ func f(
 
 // The whole, and the newcomer's program: nothing that a person would not write.
 TEST(Pipeline, TheTrainingStepOfMnist) {
-  const std::string path = NNC_SOURCE_DIR "/examples/mnist.nn";
+  const std::string path = source_dir() + "/examples/mnist.nn";
   const Source source(path, read(path));
   Diagnostics diagnostics;
   std::optional<Module> module = compile_source(source, {}, diagnostics);

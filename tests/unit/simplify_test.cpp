@@ -5,6 +5,7 @@
 #include "ir/text.h"
 #include "passes/passes.h"
 #include "passes/simplify.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <cmath>
@@ -351,7 +352,7 @@ TEST(Simplify, WaitsForGrad) {
 }
 
 TEST(Simplify, RulesAndPassesAreDocumented) {
-  std::ifstream file(NNC_SOURCE_DIR "/docs/passes.md");
+  std::ifstream file(source_dir() + "/docs/passes.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
   std::set<std::string_view> missing;
   for (const SimplifyRule &rule : simplify_rules())
