@@ -92,6 +92,7 @@ Value *emit_elementwise(const Lanes &lanes, Op op, std::span<Value *const> opera
     return row::name(call);
 #define NNC_EMIT_view(name)
 #define NNC_EMIT_reduce(name)
+#define NNC_EMIT_indexed(name)
 #define NNC_EMIT_contract(name)
 #define NNC_EMIT_structure(name)
 #define OP(name, family, ...) NNC_EMIT_##family(name)

@@ -106,6 +106,30 @@ Value Builder::concat(std::vector<Value> parts, int64_t axis) {
   return op(Op::concat, std::move(parts), {.axis = axis});
 }
 
+Value Builder::window(Value a, Shape axes, const Shape &sizes, Shape stride, Shape dilation) {
+  Shape result = shape(a);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t &size = result[axes[i]];
+    size = (size - (sizes[i] - 1) * dilation[i] - 1) / stride[i] + 1;
+  }
+  result.insert(result.end(), sizes.begin(), sizes.end());
+  return op(Op::window, {a},
+            {.axes = std::move(axes), .shape = std::move(result), .stride = std::move(stride), .dilation = std::move(dilation)});
+}
+
+Value Builder::unwindow(Value windows, Shape axes, Shape shape, Shape stride, Shape dilation) {
+  return op(Op::unwindow, {windows},
+            {.axes = std::move(axes), .shape = std::move(shape), .stride = std::move(stride), .dilation = std::move(dilation)});
+}
+
+Value Builder::gather(Value a, Value index, int64_t axis) { return op(Op::gather, {a, index}, {.axis = axis}); }
+
+Value Builder::scatter_add(Value updates, Value index, int64_t axis, Shape shape) {
+  return op(Op::scatter_add, {updates, index}, {.shape = std::move(shape), .axis = axis});
+}
+
+Value Builder::argsort(Value a, int64_t axis) { return op(Op::argsort, {a}, {.axis = axis}); }
+
 Value Builder::iota(DType dtype, Shape shape, int64_t axis) {
   return op(Op::iota, {}, {.shape = std::move(shape), .axis = axis, .dtype = dtype});
 }

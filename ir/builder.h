@@ -46,6 +46,12 @@ public:
   Value slice(Value a, Shape start, Shape shape, Shape stride);
   Value pad(Value a, Value fill, Shape start, Shape shape, Shape stride);
   Value concat(std::vector<Value> parts, int64_t axis);
+  // Windows of `sizes` along `axes`, at every `stride`-th place that has room for a whole one.
+  Value window(Value a, Shape axes, const Shape &sizes, Shape stride, Shape dilation);
+  Value unwindow(Value windows, Shape axes, Shape shape, Shape stride, Shape dilation);
+  Value gather(Value a, Value index, int64_t axis);
+  Value scatter_add(Value updates, Value index, int64_t axis, Shape shape);
+  Value argsort(Value a, int64_t axis);
   Value iota(DType dtype, Shape shape, int64_t axis);
   // NumPy's rule: axes are aligned at the right, and an axis of size 1 repeats. Throws Error where they do not fit.
   Value broadcast_to(Value a, const Shape &shape);

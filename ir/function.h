@@ -29,15 +29,29 @@ struct Value {
 
 struct Region;
 
+// The loop of a scan node. Its operands are the first values of the carries, then the slices, which have `steps` along their
+// first axis, then the invariants; its body has an argument for each, a slice's without the first axis. The body yields the
+// next value of every carry, then what is stacked; the node's results are the last values of the carries, then the stacks,
+// which have `steps` along their first axis. Step t reads entry t of the slices and writes entry t of the stacks; `reverse`
+// runs from the last step to the first.
+struct ScanInfo {
+  int64_t steps = 0; // at least 1
+  int carries = 0, slices = 0;
+  bool reverse = false;
+
+  bool operator==(const ScanInfo &) const = default;
+};
+
 struct Node {
   Op op = Op::arg;
   std::vector<Value> operands;
   Attrs attrs;
-  std::vector<Type> types;        // of the results: one, but for fused and grad
+  std::vector<Type> types;        // of the results: one, but for fused, grad and scan
   std::vector<std::string> names; // of the results, unique in the function; "" prints as a number
   Loc loc;
   std::shared_ptr<const Tensor> data; // constant
-  std::shared_ptr<const Region> body; // fused
+  std::shared_ptr<const Region> body; // fused, scan
+  ScanInfo scan;                      // scan
 
   const Type &type() const { return types[0]; }
   const std::string &name() const { return names[0]; }
@@ -47,7 +61,7 @@ struct Node {
 struct Region {
   std::vector<Node> nodes;
   int args = 0;
-  std::vector<Value> results; // of a fused body; a function has `Function::results` instead
+  std::vector<Value> results; // of the body of fused or scan; a function has `Function::results` instead
 
   const Node &node(Value v) const { return nodes[v.node]; }
   const Type &type(Value v) const { return nodes[v.node].types[v.index]; }

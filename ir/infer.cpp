@@ -160,7 +160,7 @@ Type infer_reshape(const Query &q) {
 
 // start + i * stride must lie in 0..whole for all i in 0..part, an axis each.
 void need_inside(const Query &q, const Shape &part, const Shape &whole) {
-  const auto &[axes, shape, start, stride, axis, dtype, labels] = q.attrs;
+  const Shape &shape = q.attrs.shape, &start = q.attrs.start, &stride = q.attrs.stride;
   need_rank(q, AttrKey::start, start, whole.size());
   need_rank(q, AttrKey::shape, shape, whole.size());
   need_rank(q, AttrKey::stride, stride, whole.size());
@@ -218,6 +218,74 @@ Type infer_iota(const Query &q) {
     fail(q, "i32 or i64 only, not {}", dtype_name(q.attrs.dtype));
   need_axis(q, q.attrs.shape);
   return checked(q, q.attrs.dtype, q.attrs.shape);
+}
+
+// Windows: (places - 1) * stride + (size - 1) * dilation is the last element that is read along an axis of `whole`.
+void need_windows(const Query &q, const Shape &whole, const Shape &windows) {
+  const Shape &axes = q.attrs.axes, &stride = q.attrs.stride, &dilation = q.attrs.dilation;
+  need_increasing(q, axes, whole.size());
+  need_rank(q, AttrKey::stride, stride, axes.size());
+  need_rank(q, AttrKey::dilation, dilation, axes.size());
+  if (windows.size() != whole.size() + axes.size())
+    fail(q, "windows {} of {} must have {} axes", shape_text(windows), shape_text(whole), whole.size() + axes.size());
+  for (size_t i = 0, w = 0; i < whole.size(); ++i) {
+    if (w == axes.size() || axes[w] != static_cast<int64_t>(i)) {
+      if (windows[i] != whole[i])
+        fail(q, "sizes of axis {} differ: {} and {}", i, shape_text(whole), shape_text(windows));
+      continue;
+    }
+    const int64_t places = windows[i], size = windows[whole.size() + w];
+    if (stride[w] < 1 || dilation[w] < 1 || places < 1 || size < 1)
+      fail(q, "stride, dilation, places and sizes of windows must be at least 1");
+    const __int128 last = static_cast<__int128>(places - 1) * stride[w] + static_cast<__int128>(size - 1) * dilation[w];
+    if (last >= whole[i])
+      fail(q, "axis {}: {} windows of {} by {} leave the size {}", i, places, size, stride[w], whole[i]);
+    ++w;
+  }
+}
+
+Type infer_window(const Query &q) {
+  Type result = checked(q, q.dtype(), q.attrs.shape);
+  need_windows(q, q.shape(), result.shape);
+  return result;
+}
+
+// Indexed.
+
+Type infer_unwindow(const Query &q) {
+  need_number(q);
+  Type result = checked(q, q.dtype(), q.attrs.shape);
+  need_windows(q, result.shape, q.shape());
+  return result;
+}
+
+// `whole` with the axes of `index` in the place of its axis.
+Shape gathered_shape(const Query &q, const Shape &whole, const Shape &index) {
+  need_axis(q, whole);
+  need_dtype(q, 1, DType::i32);
+  if (whole[q.attrs.axis] == 0)
+    fail(q, "axis {} of {} is empty", q.attrs.axis, shape_text(whole));
+  Shape shape(whole.begin(), whole.begin() + q.attrs.axis);
+  shape.insert(shape.end(), index.begin(), index.end());
+  shape.insert(shape.end(), whole.begin() + q.attrs.axis + 1, whole.end());
+  return shape;
+}
+
+Type infer_gather(const Query &q) { return checked(q, q.dtype(), gathered_shape(q, q.shape(), q.shape(1))); }
+
+Type infer_scatter_add(const Query &q) {
+  need_number(q);
+  Type result = checked(q, q.dtype(), q.attrs.shape);
+  if (const Shape updates = gathered_shape(q, result.shape, q.shape(1)); updates != q.shape())
+    fail(q, "{} is added to {} at places {}: must be {}", shape_text(q.shape()), shape_text(result.shape), shape_text(q.shape(1)),
+         shape_text(updates));
+  return result;
+}
+
+Type infer_argsort(const Query &q) {
+  need_number(q);
+  need_axis(q, q.shape());
+  return {DType::i32, q.shape()};
 }
 
 // Reductions.
@@ -328,7 +396,7 @@ DotLabels parse_dot_labels(std::string_view labels) {
 Type infer_type(Op op, std::span<const Type> operands, const Attrs &attrs) {
   using Infer = Type (*)(const Query &);
   static constexpr Infer rows[] = {
-      nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad: not given by operands alone
+      nullptr, nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad, scan: not given by operands alone
 #define OP(name, ...) infer_##name,
 #include "ir/ops.def"
   };

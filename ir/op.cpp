@@ -13,6 +13,7 @@ const std::vector<OpInfo> &table() {
       {"constant", Family::structure, 0, 0, {}, "data"},
       {"fused", Family::structure, -1, 0, {}, "nodes that became one kernel"},
       {"grad", Family::structure, -1, 0, {}, "the derivatives of the scalar a by each of the other operands, to be derived"},
+      {"scan", Family::structure, -1, 0, {}, "a loop whose body runs once a step"},
 #define NONE
 #define A(key) AttrKey::key,
 #define OP(name, family, operands, weight, attributes, doc) {#name, Family::family, operands, weight, {attributes}, doc},
@@ -26,7 +27,7 @@ const std::vector<OpInfo> &table() {
 } // namespace
 
 std::string_view attr_name(AttrKey key) {
-  static constexpr std::string_view names[] = {"axes", "shape", "start", "stride", "axis", "dtype", "labels"};
+  static constexpr std::string_view names[] = {"axes", "shape", "start", "stride", "dilation", "axis", "dtype", "labels"};
   return names[static_cast<int>(key)];
 }
 

@@ -11,20 +11,23 @@
 namespace nnc {
 
 // arg, constant, fused and grad are structure, not operations: an argument of a function or region, data, a group of nodes
-// that became one kernel, and a request for derivatives. The rest comes from the table.
+// that became one kernel, a request for derivatives, and a loop. The rest comes from the table.
 //
 // grad(%y, %x1, %x2, …) stands for the derivatives of the float scalar %y by the values %x1, %x2, …: one result per x, of
 // x's type, zeros where y does not depend on x. The frontend writes it, the pass `grad` replaces it, nothing evaluates it.
+//
+// scan is a loop: its body runs once a step, see ScanInfo in function.h.
 enum class Op : uint8_t {
   arg,
   constant,
   fused,
   grad,
+  scan,
 #define OP(name, ...) name,
 #include "ir/ops.def"
 };
 
-enum class Family : uint8_t { structure, elementwise, view, reduce, contract };
+enum class Family : uint8_t { structure, elementwise, view, reduce, indexed, contract };
 
 // All attributes an op can have; an op uses those its row names, the others stay empty.
 struct Attrs { // initialised by name: {.axes = …}
@@ -32,6 +35,7 @@ struct Attrs { // initialised by name: {.axes = …}
   Shape shape = {};
   Shape start = {};
   Shape stride = {};
+  Shape dilation = {};
   int64_t axis = 0;
   DType dtype = DType::f32;
   std::string labels = {};
@@ -39,7 +43,7 @@ struct Attrs { // initialised by name: {.axes = …}
   bool operator==(const Attrs &) const = default;
 };
 
-enum class AttrKey : uint8_t { axes, shape, start, stride, axis, dtype, labels };
+enum class AttrKey : uint8_t { axes, shape, start, stride, dilation, axis, dtype, labels };
 std::string_view attr_name(AttrKey key);
 
 struct OpInfo {

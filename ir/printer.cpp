@@ -72,6 +72,8 @@ std::string attr_text(const Attrs &attrs, AttrKey key) {
     return list(attrs.start);
   case AttrKey::stride:
     return list(attrs.stride);
+  case AttrKey::dilation:
+    return list(attrs.dilation);
   case AttrKey::axis:
     return fmt::format("axis={}", attrs.axis);
   case AttrKey::dtype:

@@ -289,7 +289,7 @@ private:
       expected("an operand or attribute");
     if (dtype_from_name(token.text))
       return AttrKey::dtype;
-    for (AttrKey key : {AttrKey::axes, AttrKey::start, AttrKey::stride, AttrKey::axis})
+    for (AttrKey key : {AttrKey::axes, AttrKey::start, AttrKey::stride, AttrKey::dilation, AttrKey::axis})
       if (token.text == attr_name(key))
         return key;
     lexer_.fail(token, fmt::format("unknown attribute `{}`", token.text));
@@ -309,7 +309,10 @@ private:
     if (key == AttrKey::axis)
       attrs.axis = whole();
     else
-      (key == AttrKey::axes ? attrs.axes : key == AttrKey::start ? attrs.start : attrs.stride) = whole_list();
+      (key == AttrKey::axes       ? attrs.axes
+       : key == AttrKey::start    ? attrs.start
+       : key == AttrKey::dilation ? attrs.dilation
+                                  : attrs.stride) = whole_list();
   }
 
   // Operands from tokens; literals become constants in front of the node.

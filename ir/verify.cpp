@@ -77,6 +77,9 @@ void verify_attrs(const Node &node) {
     case AttrKey::stride:
       used.stride = node.attrs.stride;
       break;
+    case AttrKey::dilation:
+      used.dilation = node.attrs.dilation;
+      break;
     case AttrKey::axis:
       used.axis = node.attrs.axis;
       break;

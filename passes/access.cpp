@@ -142,6 +142,18 @@ ElementSource resolve(const Region &region, Value value, const std::function<boo
     return renamed(std::move(source), from);
   case Op::reshape:
     return reshaped(std::move(source), operand_shape, shape);
+  case Op::window: {
+    if (source.kind == ElementSource::Kind::member)
+      return blocked("windows of a value computed in the kernel");
+    Shape strides = source.strides;
+    for (size_t i = 0; i < node.attrs.axes.size(); ++i) {
+      const int64_t own = source.strides[node.attrs.axes[i]];
+      strides[node.attrs.axes[i]] = own * node.attrs.stride[i];
+      strides.push_back(own * node.attrs.dilation[i]);
+    }
+    source.strides = std::move(strides);
+    return source;
+  }
   case Op::slice:
     if (source.kind == ElementSource::Kind::member)
       return blocked("a slice of a value computed in the kernel");

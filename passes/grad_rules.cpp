@@ -131,7 +131,31 @@ Value grad_concat(const Backward &g, int k) {
   return g.b.slice(g.d, start, g.shape(k), Shape(start.size(), 1));
 }
 
+Value grad_window(const Backward &g, int) {
+  return g.b.unwindow(g.d, g.attrs.axes, g.shape(0), g.attrs.stride, g.attrs.dilation);
+}
+
 constexpr Flow grad_iota = Flow::nothing;
+
+// Indexed: each is linear in its first operand, its rule the transposed map.
+
+Value grad_unwindow(const Backward &g, int) {
+  const size_t rank = g.attrs.shape.size();
+  const Shape &windows = g.shape(0);
+  const Shape sizes(windows.begin() + rank, windows.end());
+  // Where the last windows leave a rest, there may be room for one more: those that are not read have no part in it.
+  Shape used = g.attrs.shape;
+  for (size_t i = 0; i < g.attrs.axes.size(); ++i) {
+    const int64_t axis = g.attrs.axes[i];
+    used[axis] = (windows[axis] - 1) * g.attrs.stride[i] + (sizes[i] - 1) * g.attrs.dilation[i] + 1;
+  }
+  const Value read = g.b.slice(g.d, Shape(rank), used, Shape(rank, 1));
+  return g.b.window(read, g.attrs.axes, sizes, g.attrs.stride, g.attrs.dilation);
+}
+
+Value grad_gather(const Backward &g, int) { return g.b.scatter_add(g.d, g.operand(1), g.attrs.axis, g.shape(0)); }
+Value grad_scatter_add(const Backward &g, int) { return g.b.gather(g.d, g.operand(1), g.attrs.axis); }
+constexpr Flow grad_argsort = Flow::nothing;
 
 // Reductions. `back` repeats a row's value along the reduced axes.
 
@@ -229,7 +253,7 @@ Value grad_dot(const Backward &g, int k) {
 
 const GradRow &grad_row(Op op) {
   static constexpr GradRow rows[] = {
-      Flow::nothing, Flow::nothing, Flow::refused, Flow::refused, // arg, constant, fused, grad
+      Flow::nothing, Flow::nothing, Flow::refused, Flow::refused, Flow::refused, // arg, constant, fused, grad, scan
 #define OP(name, ...) grad_##name,
 #include "ir/ops.def"
   };

@@ -35,8 +35,8 @@ size_t hash_of(const Node &node) {
   }
   for (; next < node.operands.size(); ++next)
     mix(hash, hash_of(node.operands[next]));
-  const auto &[axes, shape, start, stride, axis, dtype, labels] = node.attrs;
-  for (const Shape *attr : {&axes, &shape, &start, &stride})
+  const auto &[axes, shape, start, stride, dilation, axis, dtype, labels] = node.attrs;
+  for (const Shape *attr : {&axes, &shape, &start, &stride, &dilation})
     mix(hash, *attr);
   mix(hash, axis);
   mix(hash, static_cast<size_t>(dtype));

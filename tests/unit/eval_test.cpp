@@ -223,6 +223,39 @@ TEST(Eval, Views) {
   EXPECT_TRUE(apply(Op::broadcast, {Tensor::filled({DType::f32, {}}, 1)}, {.shape = {100}}).splat);
 }
 
+TEST(Eval, Windows) {
+  const Tensor x = f32s({6}, {1, 2, 3, 4, 5, 6});
+  // Windows of 2, 2 apart, their elements 2 apart: [1 3] [3 5], and no room for [5 7].
+  const Attrs attrs{.axes = {0}, .shape = {2, 2}, .stride = {2}, .dilation = {2}};
+  const Tensor w = apply(Op::window, {x}, attrs);
+  EXPECT_EQ(values(w), (std::vector<double>{1, 3, 3, 5}));
+  EXPECT_EQ(values(apply(Op::unwindow, {w}, {.axes = {0}, .shape = {6}, .stride = {2}, .dilation = {2}})),
+            (std::vector<double>{1, 0, 6, 0, 5, 0}));
+  const Tensor image = f32s({3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  EXPECT_EQ(values(apply(Op::window, {image}, {.axes = {0, 1}, .shape = {2, 2, 2, 2}, .stride = {1, 1}, .dilation = {1, 1}})),
+            (std::vector<double>{1, 2, 4, 5, 2, 3, 5, 6, 4, 5, 7, 8, 5, 6, 8, 9}));
+}
+
+TEST(Eval, GatherAndScatter) {
+  const Tensor x = f32s({3, 2}, {1, 2, 3, 4, 5, 6});
+  Tensor index(Type{DType::i32, {4}});
+  for (const auto &[i, place] : {std::pair{0, 2}, {1, 0}, {2, 9}, {3, -1}}) // beyond the ends are the ends
+    index.set_int(i, place);
+  const Tensor rows = apply(Op::gather, {x, index}, {.axis = 0});
+  EXPECT_EQ(values(rows), (std::vector<double>{5, 6, 1, 2, 5, 6, 1, 2}));
+  EXPECT_EQ(values(apply(Op::scatter_add, {rows, index}, {.shape = {3, 2}, .axis = 0})),
+            (std::vector<double>{2, 4, 0, 0, 10, 12}));
+  Tensor one(Type{DType::i32, {}});
+  one.set_int(0, 1);
+  EXPECT_EQ(values(apply(Op::gather, {x, one}, {.axis = 1})), (std::vector<double>{2, 4, 6}));
+}
+
+TEST(Eval, Argsort) {
+  const Tensor x = f32s({2, 4}, {3, nan, 1, 3, -0.0, 0, -infinity, nan});
+  EXPECT_EQ(ints(apply(Op::argsort, {x}, {.axis = 1})), (std::vector<int64_t>{2, 0, 3, 1, 2, 0, 1, 3}));
+  EXPECT_EQ(ints(apply(Op::argsort, {x}, {.axis = 0})), (std::vector<int64_t>{1, 1, 1, 0, 0, 0, 0, 1}));
+}
+
 TEST(Eval, Reductions) {
   const Tensor a = counted(DType::f32, {2, 3, 2});
   EXPECT_EQ(values(apply(Op::sum, {a}, {.axes = {1}})), (std::vector<double>{6, 9, 24, 27}));

@@ -87,6 +87,30 @@ TEST(Infer, Reductions) {
   EXPECT_EQ(inferred(Op::variance, {i32({2})}, {.axes = {0}}), "variance: floats only, not i32");
 }
 
+TEST(Infer, Indexed) {
+  const Attrs windows{.axes = {1}, .shape = {2, 3, 4, 3}, .stride = {2}, .dilation = {1}};
+  EXPECT_EQ(inferred(Op::window, {f32({2, 7, 4})}, windows), "f32[2,3,4,3]");
+  EXPECT_EQ(inferred(Op::window, {f32({2, 6, 4})}, windows), "window: axis 1: 3 windows of 3 by 2 leave the size 6");
+  EXPECT_EQ(inferred(Op::window, {f32({2, 7, 5})}, windows), "window: sizes of axis 2 differ: [2,7,5] and [2,3,4,3]");
+  EXPECT_EQ(inferred(Op::window, {f32({7})}, {.axes = {0}, .shape = {3, 3}, .stride = {0}, .dilation = {1}}),
+            "window: stride, dilation, places and sizes of windows must be at least 1");
+  EXPECT_EQ(inferred(Op::unwindow, {f32({2, 3, 4, 3})}, {.axes = {1}, .shape = {2, 8, 4}, .stride = {2}, .dilation = {1}}),
+            "f32[2,8,4]");
+  EXPECT_EQ(inferred(Op::unwindow, {f32({2, 3})}, {.axes = {0}, .shape = {3}, .stride = {1}, .dilation = {1}}),
+            "unwindow: axis 0: 2 windows of 3 by 1 leave the size 3");
+
+  EXPECT_EQ(inferred(Op::gather, {f32({5, 7, 2}), i32({3, 4})}, {.axis = 1}), "f32[5,3,4,2]");
+  EXPECT_EQ(inferred(Op::gather, {f32({5}), i32()}, {.axis = 0}), "f32");
+  EXPECT_EQ(inferred(Op::gather, {f32({5}), f32({3})}, {.axis = 0}), "gather: operand 2 must be i32, not f32");
+  EXPECT_EQ(inferred(Op::gather, {f32({5}), i32({3})}, {.axis = 1}), "gather: axis 1 is not in 0..1");
+  EXPECT_EQ(inferred(Op::gather, {f32({0, 2}), i32({3})}, {.axis = 0}), "gather: axis 0 of [0,2] is empty");
+  EXPECT_EQ(inferred(Op::scatter_add, {f32({5, 3, 4, 2}), i32({3, 4})}, {.shape = {5, 7, 2}, .axis = 1}), "f32[5,7,2]");
+  EXPECT_EQ(inferred(Op::scatter_add, {f32({3, 2}), i32({4})}, {.shape = {7, 2}, .axis = 0}),
+            "scatter_add: [3,2] is added to [7,2] at places [4]: must be [4,2]");
+  EXPECT_EQ(inferred(Op::argsort, {f32({2, 3})}, {.axis = 1}), "i32[2,3]");
+  EXPECT_EQ(inferred(Op::argsort, {boolean({2})}, {.axis = 0}), "argsort: numbers only, not bool");
+}
+
 TEST(Infer, Dot) {
   const auto dot = [](Shape a, Shape b, std::string labels) {
     return inferred(Op::dot, {f32(std::move(a)), f32(std::move(b))}, {.labels = std::move(labels)});

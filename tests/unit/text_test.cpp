@@ -3,6 +3,7 @@
 #include "ir/error.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "tests/paths.h"
 
 #include <fstream>
 #include <gtest/gtest.h>
@@ -65,6 +66,11 @@ func train_step(%x: f32[2,4] input @3:4, %label: u8[2] input, %w: f32[4,3] state
   %38 = min(%34, axes=[0]) : i32[11]
   %39 = argmax(%25, axes=[1]) : i32[2]
   %40 = variance(%25, axes=[1]) : f32[2]
+  %41 = window(%33, axes=[0], stride=[2], dilation=[3]) : i64[4,2]
+  %42 = unwindow(%41, axes=[0], stride=[2], dilation=[3]) : i64[11]
+  %43 = argsort(%25, axis=1) : i32[2,3]
+  %44 = gather(%25, %43, axis=0) : f32[2,3,3]
+  %45 = scatter_add(%44, %43, axis=0) : f32[5,3]
 }
 
 func predict(%x: f32[3] input) -> (y = %y, z = %c @4:5, check %ok "label \"a\" \\ outside\n\x01") {
@@ -107,7 +113,7 @@ TEST(Text, RoundTripOfEveryOp) {
 }
 
 TEST(Text, TheExampleOfTheDocumentIsAPrint) {
-  std::ifstream document(NNC_SOURCE_DIR "/docs/ir.md");
+  std::ifstream document(source_dir() + "/docs/ir.md");
   std::string example;
   for (std::string line; std::getline(document, line);) {
     const bool indented = line.rfind("    ", 0) == 0;
