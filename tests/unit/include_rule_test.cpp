@@ -40,7 +40,7 @@ std::string violation(const std::string &file, const std::string &header) {
 }
 
 TEST(IncludeRule, HoldsOverTheTree) {
-  const fs::path root = source_dir();
+  const fs::path root = nnc::source_dir();
   const std::regex include(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
   int files = 0, own_includes = 0;
   for (const std::string &folder : ours)

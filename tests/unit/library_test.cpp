@@ -278,7 +278,7 @@ TEST_F(Library, RefusesFilesThatAreNoModels) {
   put("foreign.c", "int f(void) { return 1; }");
   shell("gcc -shared -fPIC foreign.c -o foreign.so");
   EXPECT_THAT(message(path("foreign.so")), HasSubstr("`nnc_model`"));
-  put("later.c", "#include \"" + source_dir() +
+  put("later.c", "#include \"" + nnc::source_dir() +
                      "/runtime/abi.h\"\n"
                      "static const nnc_model_info info = {sizeof info, 99, 0,0,0,0,0,0,0,0,0,0,0};\n"
                      "const nnc_model_info *nnc_model(void) { return &info; }");
