@@ -4,6 +4,7 @@
 #include "codegen/names.h"
 #include "ir/error.h"
 #include "runtime/model.h"
+#include "tests/paths.h"
 #include "tests/unit/hand_made.h"
 
 #include <gmock/gmock.h>
@@ -159,7 +160,6 @@ TEST_F(Library, SeveralModelsFitInOneProgram) {
   const char *program = R"(
 #include "first.h"
 #include "second.h"
-#include "tests/paths.h"
 #include <stdio.h>
 #include <string.h>
 int main(int argc, char **argv) {
@@ -278,7 +278,7 @@ TEST_F(Library, RefusesFilesThatAreNoModels) {
   put("foreign.c", "int f(void) { return 1; }");
   shell("gcc -shared -fPIC foreign.c -o foreign.so");
   EXPECT_THAT(message(path("foreign.so")), HasSubstr("`nnc_model`"));
-  put("later.c", "#include \"" + nnc::source_dir() +
+  put("later.c", "#include \"" + source_dir() +
                      "/runtime/abi.h\"\n"
                      "static const nnc_model_info info = {sizeof info, 99, 0,0,0,0,0,0,0,0,0,0,0};\n"
                      "const nnc_model_info *nnc_model(void) { return &info; }");
