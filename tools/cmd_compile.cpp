@@ -27,6 +27,7 @@ const HelpPage page = {
   nnc bench MODEL ENTRY [options]       measure one entry
   nnc inspect MODEL.so                  what a compiled model offers
   nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
+  nnc fmt FILE.nn…                      lay out the text of models
   nnc COMMAND --help                    more about one of these
 )",
     "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",

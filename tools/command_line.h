@@ -101,5 +101,6 @@ int train_command(int argc, const char *const *argv);
 int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
+int fmt_command(int argc, const char *const *argv);
 
 } // namespace nnc

@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
   using Command = int (*)(int, const char *const *);
   const std::map<std::string, Command> commands = {
       {"run", run_command},         {"train", train_command},         {"bench", bench_command},
-      {"inspect", inspect_command}, {"gradcheck", gradcheck_command},
+      {"inspect", inspect_command}, {"gradcheck", gradcheck_command}, {"fmt", fmt_command},
 
   };
   try {
