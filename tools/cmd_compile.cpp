@@ -28,6 +28,7 @@ const HelpPage page = {
   nnc inspect MODEL.so                  what a compiled model offers
   nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
   nnc fmt FILE.nn…                      lay out the text of models
+  nnc docs --std                        the pages about the library and the ops
   nnc COMMAND --help                    more about one of these
 )",
     "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",

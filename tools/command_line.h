@@ -102,5 +102,6 @@ int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
 int fmt_command(int argc, const char *const *argv);
+int docs_command(int argc, const char *const *argv);
 
 } // namespace nnc
