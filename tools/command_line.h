@@ -103,5 +103,6 @@ int inspect_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
 int fmt_command(int argc, const char *const *argv);
 int docs_command(int argc, const char *const *argv);
+int plot_command(int argc, const char *const *argv);
 
 } // namespace nnc
