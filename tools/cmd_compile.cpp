@@ -26,6 +26,10 @@ const HelpPage page = {
   nnc train MODEL ENTRY [options]       train on data from files
   nnc bench MODEL ENTRY [options]       measure one entry
   nnc inspect MODEL.so                  what a compiled model offers
+  nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
+  nnc plot MODEL ENTRY --range A:B      draw an entry, or how a training went
+  nnc fmt FILE.nn…                      lay out the text of models
+  nnc docs --std                        the pages about the library and the ops
   nnc COMMAND --help                    more about one of these
 )",
     "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",

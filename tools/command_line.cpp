@@ -160,17 +160,23 @@ int64_t whole_number(const std::string &text, const std::string &flag, int64_t l
 }
 
 std::vector<std::string> Words::get() const {
-  if (words_.size() < names_.size())
+  if (words_.size() < names_.size() && *names_[words_.size()] != '[')
     throw Error(fmt::format("{} is missing (see `nnc --help`)", names_[words_.size()]));
   if (words_.size() > names_.size())
     throw Error(fmt::format("one word too many: `{}` (see `nnc --help`)", words_[names_.size()]));
   return {words_.begin(), words_.end()};
 }
 
+std::vector<std::pair<std::string, std::string>> SetFlags::values() const {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const std::string &text : set)
+    result.push_back(assignment(text, "set"));
+  return result;
+}
+
 BuildOptions BuildFlags::options() const {
   BuildOptions result;
-  for (const std::string &text : set)
-    result.set.push_back(assignment(text, "set"));
+  result.set = values();
   result.cpu = cpu;
   result.passes.passes = split(passes);
   for (const std::string &names : disable)

@@ -38,10 +38,16 @@ cl::OptionCategory &general_options();
 cl::OptionCategory &compile_options();
 cl::OptionCategory &debug_options();
 
-// How a model becomes code; of every command that takes a .nn.
-struct BuildFlags {
+// --set, of every command that takes a .nn.
+struct SetFlags {
   cl::list<std::string> set{"set", cl::desc("give the const NAME another value"), cl::value_desc("NAME=VALUE"),
                             cl::cat(compile_options())};
+
+  std::vector<std::pair<std::string, std::string>> values() const;
+};
+
+// How a model becomes code.
+struct BuildFlags : SetFlags {
   cl::opt<std::string> cpu{"cpu",
                            cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
                                     "x86-64-v3 or znver4"),
@@ -76,7 +82,7 @@ struct RunFlags {
   int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }
 };
 
-// MODEL, or MODEL ENTRY: the words of a command line that are no options.
+// MODEL, or MODEL ENTRY: the words of a command line that are no options. Names in brackets, at the end, may be left out.
 class Words {
 public:
   explicit Words(std::vector<const char *> names) : names_(std::move(names)) {}
@@ -94,5 +100,9 @@ int run_command(int argc, const char *const *argv);
 int train_command(int argc, const char *const *argv);
 int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
+int gradcheck_command(int argc, const char *const *argv);
+int fmt_command(int argc, const char *const *argv);
+int docs_command(int argc, const char *const *argv);
+int plot_command(int argc, const char *const *argv);
 
 } // namespace nnc

@@ -23,8 +23,12 @@ void say(const std::string &text) {
 } // namespace
 
 int main(int argc, char **argv) {
-  const std::map<std::string, int (*)(int, const char *const *)> commands = {
-      {"run", run_command}, {"train", train_command}, {"bench", bench_command}, {"inspect", inspect_command}};
+  using Command = int (*)(int, const char *const *);
+  const std::map<std::string, Command> commands = {
+      {"run", run_command},         {"train", train_command},         {"bench", bench_command},
+      {"inspect", inspect_command}, {"gradcheck", gradcheck_command}, {"fmt", fmt_command},
+      {"docs", docs_command},       {"plot", plot_command},
+  };
   try {
     report_fatal_errors();
     forget_options();

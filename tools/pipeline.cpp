@@ -48,11 +48,7 @@ void keep_entries(Module &module, const std::vector<std::string> &keep) {
     });
 }
 
-} // namespace
-
-bool is_source_file(const std::string &file) { return file.ends_with(".nn") || is_module_text(file); }
-
-SourceModule read_source(const std::string &file, const BuildOptions &options) {
+SourceModule read_as_written(const std::string &file, const BuildOptions &options) {
   const std::string text = read_file(file);
   if (is_module_text(file)) {
     if (!options.set.empty())
@@ -66,6 +62,17 @@ SourceModule read_source(const std::string &file, const BuildOptions &options) {
   if (const std::string warnings = diagnostics.text(); options.warn && !warnings.empty())
     fmt::print(stderr, "{}\n", warnings);
   return {std::move(*module), sha256(text)};
+}
+
+} // namespace
+
+bool is_source_file(const std::string &file) { return file.ends_with(".nn") || is_module_text(file); }
+
+SourceModule read_source(const std::string &file, const BuildOptions &options) {
+  SourceModule source = read_as_written(file, options);
+  if (options.edit)
+    options.edit(source.module);
+  return source;
 }
 
 std::string read_tree(const std::string &file) {

@@ -5,6 +5,7 @@
 #include "ir/plan.h"
 #include "passes/passes.h"
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ struct BuildOptions {
   std::string cpu;                                      // as make_target takes it
   std::string target;                                   // a triple; empty: this machine
   PassOptions passes;
-  bool warn = true; // print the frontend's warnings on standard error
+  std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
+  bool warn = true;                   // print the frontend's warnings on standard error
 };
 
 struct SourceModule {
