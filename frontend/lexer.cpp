@@ -46,6 +46,8 @@ constexpr Foreign foreign[] = {
     {"”", Tok::invalid, "strings stand in straight quotes: \"…\""},
 };
 
+constexpr size_t max_name = 255;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_name_part(char c) { return is_name_start(c) || is_digit(c); }
@@ -143,6 +145,12 @@ private:
     size_t begin = at_;
     while (is_name_part(peek()))
       ++at_;
+    if (at_ - begin > max_name) {
+      diagnostics_.error(span(begin, at_),
+                         fmt::format("a name of {} characters: at most {} are possible", at_ - begin, max_name));
+      push(Tok::invalid, begin, at_);
+      return;
+    }
     auto found = words.find(text_.substr(begin, at_ - begin));
     Tok kind = found == words.end() ? Tok::name : found->second;
     // `: fn` over a line end is a kind in a signature.

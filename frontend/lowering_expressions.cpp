@@ -64,6 +64,8 @@ std::vector<Operand> Lowering::operands(const std::vector<const ast::Expr *> &ex
     try {
       operands.push_back(operand(*expr));
     } catch (const Poisoned &) {
+      if (trace.is_full())
+        throw;
     }
   if (operands.size() != exprs.size())
     throw Poisoned{};

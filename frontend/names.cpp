@@ -83,7 +83,7 @@ struct Walk {
 };
 
 // Letters to insert, remove, replace or swap with a neighbour to get from one word to the other.
-size_t edit_distance(const std::string &a, const std::string &b) {
+size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i)
     for (size_t j = 0; j <= b.size(); ++j) {
@@ -182,27 +182,30 @@ void Names::find_owners() {
 }
 
 std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names) const {
-  std::vector<std::string> all = names;
+  std::string_view best;
+  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
+  const auto compare = [&](std::string_view known) {
+    // So many letters must come or go in any case.
+    if (std::max(name.size(), known.size()) - std::min(name.size(), known.size()) > bound)
+      return;
+    const size_t distance = edit_distance(name, known);
+    if (distance < bound || (distance == bound && known < best)) { // before the first, nothing is less than ""
+      bound = distance;
+      best = known;
+    }
+  };
+  std::ranges::for_each(names, compare);
   for (const Table *table : {&own_, &library_}) {
     for (const auto &[known, _] : table->functions)
-      all.push_back(known);
+      compare(known);
     for (const auto &[known, _] : table->constants)
-      all.push_back(known);
+      compare(known);
     for (const auto &[known, _] : table->decls)
-      all.push_back(known);
+      compare(known);
   }
   for (const Builtin &builtin : builtins())
-    all.emplace_back(builtin.name);
-  std::sort(all.begin(), all.end());
-
-  const std::string *best = nullptr;
-  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
-  for (const std::string &known : all)
-    if (const size_t distance = edit_distance(name, known); distance < bound) {
-      bound = distance;
-      best = &known;
-    }
-  return best ? fmt::format(" (did you mean `{}`?)", *best) : "";
+    compare(builtin.name);
+  return best.empty() ? "" : fmt::format(" (did you mean `{}`?)", best);
 }
 
 bool has_update(const ast::Block &block) {

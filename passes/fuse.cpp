@@ -25,6 +25,7 @@ namespace nnc {
 namespace {
 
 constexpr int cheap_weight = 8;
+constexpr size_t most_trials = 8; // of a reader, to merge with others of the same value
 
 bool computes(Op op) { return is_elementwise(op) || is_reduce(op) || family(op) == Family::contract; }
 bool nothing_is_member(int) { return false; }
@@ -264,18 +265,21 @@ private:
     }
   }
 
-  // Groups that read the same value can read it once.
+  // Groups that read the same value can read it once. Each tries those that came last before it: what all groups read, as all
+  // initialisers read the seed, would else make as many trials as there are pairs.
   void merge_readers() {
     for (size_t i = 0; i < old_.nodes.size(); ++i) {
-      std::vector<int> readers;
-      for (int user : users_[i])
-        if (group_of_[user] >= 0)
-          readers.push_back(user);
-      for (size_t r = 1; r < readers.size(); ++r)
-        for (size_t q = 0; q < r; ++q)
-          if (!has_dot(group_of_[readers[q]]) || !has_dot(group_of_[readers[r]]))
-            if (try_merge(group_of_[readers[q]], group_of_[readers[r]], old_.nodes[i]))
+      std::vector<int> earlier; // the first reader in each group
+      for (int user : users_[i]) {
+        if (group_of_[user] < 0)
+          continue;
+        for (size_t at = earlier.size() - std::min(earlier.size(), most_trials); at < earlier.size(); ++at)
+          if (!has_dot(group_of_[earlier[at]]) || !has_dot(group_of_[user]))
+            if (try_merge(group_of_[earlier[at]], group_of_[user], old_.nodes[i]))
               break;
+        if (std::ranges::none_of(earlier, [&](int other) { return group_of_[other] == group_of_[user]; }))
+          earlier.push_back(user);
+      }
     }
   }
 

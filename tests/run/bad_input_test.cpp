@@ -94,6 +94,12 @@ TEST(bad_input, hostile_text) {
   while (sum.size() < 10'000'000)
     sum += " + x";
   refused(sum + " }\n", {"m.nn:1:", ": error: nested more than 500 levels deep"});
+  refused("entry f(x: f32[4]) { return y = " + std::string(10'000'000, 'q') + " }\n",
+          {"m.nn:1:33: error: a name of 10000000 characters: at most 255 are possible"});
+  std::string names = "entry f(x: f32[4]) { return y = q";
+  while (names.size() < 1'000'000)
+    names += ", q";
+  refused(names + " }\n", {"m.nn:1:33: error: unknown name `q`", "m.nn:1:36: error: unknown name `q`", "… 980 more errors"});
   refused("# " + std::string(10'000'000, 'x') + "\n", {"m.nn:1:1: error: there are no declarations in this file"});
 }
 

@@ -56,6 +56,12 @@ TEST(Lexer, ReadsWordsOnlyWhole) {
   EXPECT_EQ(kind("from"), Tok::name) << "`from` and the kinds are names elsewhere";
 }
 
+TEST(Lexer, RefusesEndlessNames) {
+  EXPECT_EQ(kind(std::string(255, 'q')), Tok::name);
+  EXPECT_EQ(tokens("a " + std::string(256, 'q') + " b"), "a ? b");
+  EXPECT_EQ(errors("a " + std::string(256, 'q') + " b"), "1:3 a name of 256 characters: at most 255 are possible");
+}
+
 TEST(Lexer, ReadsNumbers) {
   for (const char *number : {"3", "1_000", "0.5", ".5", "1e-7", "2.5E+3", "1e5", "007"}) {
     EXPECT_EQ(tokens(number), number);
