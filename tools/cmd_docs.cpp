@@ -113,9 +113,10 @@ std::string op_page() {
   const std::pair<Family, std::string_view> families[] = {{Family::elementwise, "Elementwise"},
                                                           {Family::view, "Views"},
                                                           {Family::reduce, "Reductions"},
+                                                          {Family::indexed, "Indexed"},
                                                           {Family::contract, "Contraction"},
                                                           {Family::structure, "Structure"}};
-  std::vector<Op> ops = {Op::arg, Op::constant, Op::fused, Op::grad};
+  std::vector<Op> ops = {Op::arg, Op::constant, Op::fused, Op::grad, Op::scan};
   ops.insert(ops.end(), all_ops().begin(), all_ops().end());
   for (const auto &[which, title] : families) {
     text += fmt::format("\n## {}\n\n| op | operands | attributes | result | derivative |\n|---|---|---|---|---|\n", title);
