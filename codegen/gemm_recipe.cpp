@@ -22,11 +22,21 @@ struct Tile {
   int64_t larger = 1; // the first row tiles have `rows` rows, the others one less
 };
 
-// Cycles for one step of k over the whole matrix: two FMAs and two loads a cycle, FMAs take four cycles to finish.
+// Cycles for one step of k over a tile: two FMAs and two loads a cycle. FMAs take four cycles to finish; a fifth is room for
+// what comes late, without which a tile of eight accumulators never catches up.
+double step_cost(int64_t rows, int64_t vectors) {
+  double fma = static_cast<double>(rows * vectors) / 2, loads = static_cast<double>(rows + vectors) / 2;
+  return std::max({fma, loads, 5.0});
+}
+
+// The same over the whole matrix.
 double tile_cost(const Tile &tile) {
-  double fma = static_cast<double>(tile.rows * tile.vectors) / 2, loads = static_cast<double>(tile.rows + tile.vectors) / 2;
-  double cycles = std::max({fma, loads, 4.0}) * static_cast<double>(tile.row_tiles * tile.panels);
-  return cycles * (tile.larger == tile.row_tiles ? 1 : 1.02); // two sizes of tile are two copies of the code
+  double larger = static_cast<double>(tile.larger) * step_cost(tile.rows, tile.vectors);
+  int64_t smaller_tiles = tile.row_tiles - tile.larger;
+  if (smaller_tiles == 0)
+    return larger * static_cast<double>(tile.panels);
+  double smaller = static_cast<double>(smaller_tiles) * step_cost(tile.rows - 1, tile.vectors);
+  return (larger + smaller) * static_cast<double>(tile.panels) * 1.02; // two sizes of tile are two copies of the code
 }
 
 Tile choose_tile(int64_t m, int64_t vectors, int64_t registers, int64_t most_rows) {
@@ -67,7 +77,9 @@ public:
     int64_t blocks = blocking_.blocked ? (range + fitting - 1) / fitting : 1;
     block_tiles_ = (range + blocks - 1) / blocks;
     const Access &b = kernel_.nodes[b_node_].access;
-    bool strided_often = m_ >= 64 && b.strides[k_axis_] != panel_columns_;
+    // A narrow panel is a line here and there, which the processor does not fetch ahead: it pays to copy it sooner.
+    bool narrow = panel_columns_ * dtype_size(dot_.dtype) <= 128;
+    bool strided_often = (m_ >= 64 || (narrow && tile_.row_tiles >= 4)) && b.strides[k_axis_] != panel_columns_;
     packs_ = blocking_.blocked || b.strides[n_axis_] != 1 || strided_often || (ragged_ && !lanes_.target().has_mask_registers);
     auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
