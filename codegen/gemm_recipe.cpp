@@ -313,6 +313,7 @@ private:
 
   void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
                  const Values &masks, int64_t rows) {
+    prefetch(outer, part, row, column, rows);
     std::vector<Values> sums = multiply(outer, part, tile, row, column, masks, rows);
     if (defers_) {
       store_sums(tile_memory_, sums);
@@ -325,6 +326,37 @@ private:
     }
     frame_.when(part.last, [&] { finish_tile(outer, row, column, masks, sums); });
     frame_.when(b_.CreateNot(part.last), [&] { store_sums(sum_tile(part, tile, column), sums); });
+  }
+
+  // What the epilogue reads lies in rows far apart; it is asked for before the product, which hides the wait.
+  void prefetch(const Cursor &outer, const Part &part, llvm::Value *row, llvm::Value *column, int64_t rows) const {
+    constexpr int64_t line = 64;
+    std::vector<int> read;
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n) {
+      const KernelNode &node = kernel_.nodes[n];
+      int index = static_cast<int>(n);
+      if (node.op == Op::arg && index != a_ && index != b_node_ && node.access.strides[m_axis_] != 0 &&
+          node.access.strides[n_axis_] == 1)
+        read.push_back(index);
+    }
+    auto ask = [&] {
+      for (int64_t i = 0; i < rows; ++i) {
+        Cursor place = outer;
+        place.enter(m_axis_, b_.CreateAdd(row, b_.getInt64(i)));
+        place.enter(n_axis_, column);
+        for (int index : read)
+          for (int64_t byte = 0; byte < panel_columns_ * dtype_size(kernel_.nodes[index].dtype); byte += line)
+            b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                               {b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(index), byte), b_.getInt32(/*write*/ 0),
+                                b_.getInt32(/*locality: all caches*/ 3), b_.getInt32(/*data*/ 1)});
+      }
+    };
+    if (read.empty())
+      return;
+    if (part.last)
+      frame_.when(part.last, ask);
+    else
+      ask();
   }
 
   // Memory for the sums of a tile between parts of k.
