@@ -98,6 +98,19 @@ size_t edit_distance(const std::string &a, const std::string &b) {
   return d[a.size()][b.size()];
 }
 
+// " (did you mean `x`?)" for the name closest to `name`, if one is close.
+std::string closest(const std::string &name, std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  const std::string *best = nullptr;
+  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
+  for (const std::string &known : names)
+    if (const size_t distance = edit_distance(name, known); distance < bound) {
+      bound = distance;
+      best = &known;
+    }
+  return best ? fmt::format(" (did you mean `{}`?)", *best) : "";
+}
+
 } // namespace
 
 const std::vector<ast::File> &library_files() {
@@ -117,21 +130,35 @@ const std::vector<ast::File> &library_files() {
   return library.files;
 }
 
-Names::Names(const ast::File &model, Diagnostics &diagnostics) : model_(model.source) {
-  add(model, own_, diagnostics);
-  for (const auto &[_, func] : own_.functions)
+bool is_library(const Source *source) {
+  const std::vector<ast::File> &files = library_files();
+  return std::any_of(files.begin(), files.end(), [&](const ast::File &file) { return file.source == source; });
+}
+
+Names::Names(const Files &files, Diagnostics &diagnostics) {
+  std::vector<const ast::File *> all = {&files.model()};
+  for (const ast::File &file : files.used())
+    all.push_back(&file);
+  std::unordered_map<const Source *, Places> places;
+  for (const ast::File *file : all)
+    add(*file, files_[file->source], places[file->source], diagnostics);
+  for (const auto &[_, func] : files_[files.model().source].functions)
     if (func->kind == ast::Func::Kind::entry)
       entries_.push_back(func);
   std::sort(entries_.begin(), entries_.end(), [](auto *a, auto *b) { return a->head.begin < b->head.begin; });
+  for (const ast::File *file : all)
+    for (const ast::Item &item : file->items)
+      if (auto *use = item.as<ast::Use>())
+        import(*use, files.of(*use), files_[file->source], places[file->source], diagnostics);
+  Places of_library;
   for (const ast::File &file : library_files())
-    add(file, library_, diagnostics);
+    add(file, library_, of_library, diagnostics);
   find_owners();
 }
 
-void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
-  std::unordered_map<std::string, Span> functions, values; // they may share names: which is meant shows from the place
-  const auto declare = [&](auto &by_name, auto &places, const auto &item) {
-    const auto [first, is_new] = places.try_emplace(item.name.text, item.name.span);
+void Names::add(const ast::File &file, Table &table, Places &places, Diagnostics &diagnostics) {
+  const auto declare = [&](auto &by_name, auto &taken, const auto &item) {
+    const auto [first, is_new] = taken.try_emplace(item.name.text, item.name.span);
     if (is_new)
       by_name[item.name.text] = &item;
     else
@@ -139,16 +166,55 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
   };
   for (const ast::Item &item : file.items) {
     if (auto *func = item.as<ast::Func>()) {
-      declare(table.functions, functions, *func);
+      declare(table.functions, places.functions, *func);
       std::unordered_map<std::string, Span> parameters;
       for (const ast::Parameter &parameter : func->parameters)
         if (const auto [first, is_new] = parameters.try_emplace(parameter.name.text, parameter.span); !is_new)
           diagnostics.error(parameter.name.span, fmt::format("two parameters are called `{}`", parameter.name.text))
               .note(first->second, "first here");
     } else if (auto *constant = item.as<ast::Const>())
-      declare(table.constants, values, *constant);
+      declare(table.constants, places.values, *constant);
     else if (auto *decl = item.as<ast::Decl>())
-      declare(table.decls, values, *decl);
+      declare(table.decls, places.values, *decl);
+  }
+}
+
+// What the file declares under these names, be it a function or a value.
+void Names::import(const ast::Use &use, const ast::File *from, Table &table, Places &places, Diagnostics &diagnostics) {
+  for (const ast::Name &name : use.names) {
+    bool found = false;
+    std::vector<std::string> known;
+    const auto take = [&](auto &by_name, auto &taken, const auto &item) {
+      known.push_back(item.name.text);
+      if (item.name.text != name.text)
+        return;
+      const auto [first, is_new] = taken.try_emplace(name.text, name.span);
+      if (is_new)
+        by_name[name.text] = &item;
+      else if (!found) // a function and a value of one name are used together
+        diagnostics.error(name.span, fmt::format("`{}` is declared twice", name.text)).note(first->second, "first here");
+      found = true;
+    };
+    for (size_t i = 0; from && i < from->items.size(); ++i) {
+      const ast::Item &item = from->items[i];
+      if (auto *func = item.as<ast::Func>()) {
+        if (func->kind != ast::Func::Kind::entry) {
+          take(table.functions, places.functions, *func);
+        } else if (func->name.text == name.text) {
+          diagnostics.error(name.span,
+                            fmt::format("`{}` is an entry of {}: it is called from outside only", name.text, use.path));
+          found = true;
+        }
+      } else if (auto *constant = item.as<ast::Const>()) {
+        take(table.constants, places.values, *constant);
+      } else if (auto *decl = item.as<ast::Decl>()) {
+        take(table.decls, places.values, *decl);
+      }
+    }
+    if (!found || !(table.functions.count(name.text) || table.constants.count(name.text) || table.decls.count(name.text)))
+      missing_.insert(name.text);
+    if (from && !found)
+      diagnostics.error(name.span, fmt::format("{} declares no `{}`{}", use.path, name.text, closest(name.text, known)));
   }
 }
 
@@ -156,7 +222,10 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
 void Names::find_owners() {
   std::unordered_map<const ast::Func *, std::vector<const ast::Func *>> users;
   std::vector<const ast::Func *> found;
-  for (const Table *table : {&own_, &library_})
+  std::vector<const Table *> tables = {&library_};
+  for (const auto &[_, table] : files_)
+    tables.push_back(&table);
+  for (const Table *table : tables)
     for (const auto &[_, func] : table->functions) {
       if (func->kind == ast::Func::Kind::net)
         continue;
@@ -181,9 +250,9 @@ void Names::find_owners() {
   }
 }
 
-std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names) const {
+std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names, const Source *user) const {
   std::vector<std::string> all = names;
-  for (const Table *table : {&own_, &library_}) {
+  for (const Table *table : seen_by(user)) {
     for (const auto &[known, _] : table->functions)
       all.push_back(known);
     for (const auto &[known, _] : table->constants)
@@ -193,16 +262,7 @@ std::string Names::did_you_mean(const std::string &name, const std::vector<std::
   }
   for (const Builtin &builtin : builtins())
     all.emplace_back(builtin.name);
-  std::sort(all.begin(), all.end());
-
-  const std::string *best = nullptr;
-  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
-  for (const std::string &known : all)
-    if (const size_t distance = edit_distance(name, known); distance < bound) {
-      bound = distance;
-      best = &known;
-    }
-  return best ? fmt::format(" (did you mean `{}`?)", *best) : "";
+  return closest(name, std::move(all));
 }
 
 bool has_update(const ast::Block &block) {
