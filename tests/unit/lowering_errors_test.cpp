@@ -41,7 +41,7 @@ TEST(LoweringErrors, WithTheCallThatLedThere) {
             "m.nn:1:11: error: axis 2 is outside 0..2 of f32[3,4]\n"
             "  1 | fn f(x) = softmax(x, axis = 2)\n"
             "    |           ^^^^^^^^^^^^^^^^^^^^\n"
-            "std/activations.nn:28:44: note: in `softmax` of the standard library\n"
+            "std/activations.nn:34:44: note: in `softmax` of the standard library\n"
             "m.nn:2:37: note: in `f`, called here");
   // `require` blames the caller.
   EXPECT_EQ(errors_of("fn f(x: f32[N, C], g: int) {\n"
