@@ -72,6 +72,8 @@ bool flag(const BuiltinCall &c, size_t i) {
 }
 
 template <Op op> Datum reduction(const BuiltinCall &c) {
+  if ((op == Op::max || op == Op::min) && c.has(1) && (c[0].datum.is<double>() || c[1].datum.is<TensorRef>()))
+    emit(c).trace.fail(c.at, fmt::format("`{0}` goes through one tensor; the {0}imum of two is `{0}imum(x, y)`", c.builtin.name));
   const TensorRef x = emit(c).tensor(c[0]);
   const Shape axes = c.has(1) ? emit(c).axes_of(x, c[1]) : all_axes(x);
   return emit(c).reduce(op, {x, c[0].span}, axes, flag(c, 2), c.at);
@@ -230,7 +232,12 @@ Datum arange(const BuiltinCall &c) {
   return emit(c).ref(emit(c).at(c.at).iota(DType::i32, {count}, 0));
 }
 
-Datum random_bits(const BuiltinCall &c) { return c.lowering.random_bits(sizes(c, 0), c.at); }
+Datum random_seed(const BuiltinCall &c) { return c.lowering.random_seed(c.at); }
+
+Datum random_bits(const BuiltinCall &c) {
+  const Shape shape = sizes(c, 0);
+  return c.lowering.random_bits(shape, c.has(1) ? c[1] : Operand{random_seed(c), c.at}, c.at);
+}
 
 // ---- lists, parameters, derivatives
 
@@ -304,15 +311,15 @@ constexpr Builtin table[] = {
     {"concat", "tensors, axis?", false, concat},
     {"slice", "x, axis, start, count, step?", false, slice},
     {"arange", "count", false, arange},
-    {"random_bits", "shape", false, random_bits},
+    {"random_seed", "", false, random_seed},
+    {"random_bits", "shape, seed?", true, random_bits},
     {"zip", "...", true, zip},
     {"params", "...", false, params},
     {"states", "...", false, states},
 };
 
-constexpr std::string_view planned[] = {"einsum",    "conv2d",    "max_pool", "avg_pool",    "dropout",
-                                        "bernoulli", "cumsum",    "cumprod",  "segment_sum", "top_k",
-                                        "argsort",   "embedding", "gather",   "pad",         "sinusoidal"};
+constexpr std::string_view planned[] = {"einsum",      "conv2d", "max_pool", "avg_pool",  "cumsum", "cumprod",
+                                        "segment_sum", "top_k",  "argsort",  "embedding", "gather", "pad"};
 
 } // namespace
 

@@ -14,7 +14,7 @@ void Lowering::lower_entry(const ast::Func &entry) {
   draft.b.loc = trace.loc(entry.head);
   if (entry.name.text == "init")
     trace.error(entry.name.span, "`init` is the function that gives every state its first value; call the entry something else");
-  poisoned_ = asked_training_ = too_large_ = false;
+  poisoned_ = asked_training_ = counts_draws_ = too_large_ = false;
   for (const ast::Parameter &parameter : entry.parameters)
     try {
       if (!parameter.type)
@@ -33,6 +33,8 @@ void Lowering::lower_entry(const ast::Func &entry) {
     return;
   try {
     make_outputs(entry);
+    if (counts_draws_)
+      count_draws();
     functions_.push_back(draft.finish(entry.name.text, entry.doc, trace.loc(entry.head), states_, state_names()));
   } catch (const Poisoned &) {
   }
@@ -63,14 +65,14 @@ void Lowering::make_outputs(const ast::Func &entry) {
   if (!entry.results.empty() && entry.results.size() != frame.results.size())
     trace.fail(entry.head, fmt::format("`{}` declares {} results and returns {}", entry.name.text, entry.results.size(),
                                        frame.results.size()));
-  if (!frame.has_results && !emit.draft->writes_state())
-    trace.fail(entry.head, fmt::format("the entry `{}` returns nothing and assigns nothing", entry.name.text));
   for (size_t i = 0; i < frame.results.size(); ++i) {
     Operand result = frame.results[i];
     if (!entry.results.empty())
       result = check_result(entry.results[i], result);
     add_output(frame.result_names[i], result);
   }
+  if (emit.draft->outputs().empty() && !emit.draft->writes_state())
+    trace.fail(entry.head, fmt::format("the entry `{}` returns nothing and assigns nothing", entry.name.text));
 }
 
 } // namespace nnc

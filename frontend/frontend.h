@@ -4,6 +4,8 @@
 #include "frontend/diagnostics.h"
 #include "ir/function.h"
 
+#include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,8 +13,15 @@
 
 namespace nnc {
 
+// How `use` reads other files, and those it has read. Diagnostics point into them: they must live as long.
+struct UsedFiles {
+  std::function<std::string(const std::string &name)> read; // throws what says why it cannot
+  std::deque<Source> sources;                               // in the order they first come up
+};
+
 struct SourceOptions {
   std::vector<std::pair<std::string, std::string>> set; // values for `const`s: name, and a number, true or false
+  UsedFiles *used = nullptr;                            // none: a source that uses others is refused
 };
 
 // The program as written: entries in source order and `init`. Derivatives are requests (Op::grad) that the pass `grad`

@@ -38,6 +38,7 @@ constexpr Foreign foreign[] = {
     {"!", Tok::kw_not, "write `not` instead of `!`"},
     {"~", Tok::kw_not, "there is no operator `~`: write `not`, also before a tensor"},
     {"^", Tok::power, "there is no operator `^`: a power is `x ** 2`"},
+    {"?", Tok::invalid, "there is no `?`: write `where(c, a, b)`, or an `if` block for what is known when compiling"},
     {"\\", Tok::invalid, "unexpected `\\`: a line goes on inside brackets and after an operator"},
     {"−", Tok::minus, "this minus sign is not the ASCII one: write `-`"},
     {"×", Tok::star, "write `*` instead of `×`"},

@@ -57,14 +57,16 @@ void drop_unused_paths(Module &module) {
 
 std::optional<Module> compile_source(const Source &source, const SourceOptions &options, Diagnostics &diagnostics) {
   const ast::File file = parse(source, diagnostics);
+  const Files files(file, options.used, diagnostics);
   if (diagnostics.has_errors())
     return std::nullopt;
-  return Lowering(file, options, diagnostics).run();
+  return Lowering(files, options, diagnostics).run();
 }
 
-Lowering::Lowering(const ast::File &model, const SourceOptions &options, Diagnostics &diagnostics)
-    : trace(diagnostics, *model.source), emit(trace), model_(model), names_(model, diagnostics) {
-  file_frame_.source = model.source;
+Lowering::Lowering(const Files &files, const SourceOptions &options, Diagnostics &diagnostics)
+    : trace(diagnostics, *files.model().source), emit(trace), model_(files.model()), names_(files, diagnostics) {
+  const Source *model = model_.source;
+  file_frame_.source = model;
   frame_ = &file_frame_;
   emit.foreign = [this](const TensorRef &tensor) -> std::optional<Value> {
     if (emit.draft != init_.get() || tensor.state < 0)
@@ -72,29 +74,26 @@ Lowering::Lowering(const ast::File &model, const SourceOptions &options, Diagnos
     return initial_[tensor.state];
   };
   for (const auto &[name, text] : options.set) {
-    const ast::Const *item = names_.constant(name, model.source);
-    if (!item || item->name.span.source != model.source)
-      throw Error(fmt::format("{}: there is no `const {}` to set{}", model.source->name(), name, names_.did_you_mean(name, {})));
+    const ast::Const *item = names_.constant(name, model);
+    if (item && item->name.span.source != model)
+      throw Error(fmt::format("{}: `const {}` is one of {}; only those of the model can be set", model->name(), name,
+                              item->name.span.source->name()));
+    if (!item)
+      throw Error(fmt::format("{}: there is no `const {}` to set{}", model->name(), name, names_.did_you_mean(name, {}, model)));
     std::optional<Datum> value = parse_setting(text);
     if (!value)
-      throw Error(fmt::format("{}: `{}` is no value for `const {}`: a number, true or false", model.source->name(), text, name));
+      throw Error(fmt::format("{}: `{}` is no value for `const {}`: a number, true or false", model->name(), text, name));
     set_[item] = *value;
   }
 }
 
 std::optional<Module> Lowering::run() {
-  for (const ast::Item &item : model_.items) {
-    if (auto *use = item.as<ast::Use>()) {
-      trace.error(use->path_span, "`use` is not compiled yet");
-      for (const ast::Name &name : use->names)
-        used_.insert(name.text);
-    }
+  for (const ast::Item &item : model_.items)
     if (auto *constant = item.as<ast::Const>())
       try {
         this->constant(*constant);
       } catch (const Poisoned &) {
       }
-  }
   if (names_.entries().empty() && !trace.has_errors())
     trace.error(model_.items.empty() ? Span{model_.source, 0, 0} : model_.items[0].span,
                 "nothing to compile: there is no `entry`");
@@ -115,8 +114,12 @@ std::optional<Module> Lowering::run() {
     const bool holds = std::all_of(queries_.begin(), queries_.end(), [&](const Query &query) {
       return known_states_ && query.answer == matching(query.patterns, query.trained, states_.size());
     });
-    if (holds)
-      return finish();
+    if (holds) {
+      for (const Query &query : queries_)
+        if (query.answer.empty())
+          trace.error_at(query.at, fmt::format("there are no {} here", query.trained ? "params" : "states"));
+      return trace.has_errors() ? std::nullopt : std::optional(finish());
+    }
     known_states_ = states_.size();
   }
   trace.error(names_.entries()[0]->name.span, "`params` lists parameters that depend on what it lists");

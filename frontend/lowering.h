@@ -29,11 +29,14 @@ struct Frame {
   const Source *source = nullptr; // of the text being evaluated: the library sees its own names only
   Instance *instance = nullptr;
   bool training = false;
+  bool mode_given = false;      // `training = …` was said, here or further out
   std::string elementwise = {}; // the elementwise function this belongs to, if it does
+  uint64_t site = 0;            // of the call: which of all calls in the entry this is
   std::unordered_map<std::string, Binding> names = {};
   std::optional<Shape> leading = {}; // the sizes `...` stands for
   std::optional<Type> declared = {}; // in an initialiser: the declared type
 
+  std::unordered_map<std::string, int> calls = {};   // of each function so far, draws included
   std::vector<int64_t> rounds = {};                  // of the loops around the current statement
   std::vector<std::vector<Datum>> *yields = nullptr; // of the nearest, one list for each target
   bool has_results = false;
@@ -52,7 +55,7 @@ bool is_elementwise(const ast::Func &func);
 
 class Lowering {
 public:
-  Lowering(const ast::File &model, const SourceOptions &options, Diagnostics &diagnostics);
+  Lowering(const Files &files, const SourceOptions &options, Diagnostics &diagnostics);
   std::optional<Module> run();
 
   // ---- for builtins
@@ -61,7 +64,8 @@ public:
   const Frame &frame() const { return *frame_; }
   Datum gradient(const Operand &y, const Operand &xs, const Span &at);
   Datum list_states(const std::vector<Operand> &what, bool trained, const Span &at);
-  Datum random_bits(const Shape &shape, const Span &at);
+  Datum random_seed(const Span &at);
+  Datum random_bits(const Shape &shape, const Operand &seed, const Span &at);
 
 private:
   // For as long as it lives, `frame` is evaluated and nodes go to `draft`.
@@ -160,6 +164,12 @@ private:
   std::vector<int> reached_states(const TensorRef &tensor, bool trained, std::map<int, TensorRef> &values) const;
   std::vector<std::string> state_names() const;
 
+  // ---- random numbers (random.cpp)
+  uint64_t next_site(const std::string &name);
+  int stream_state(const ast::Decl &decl);
+  [[noreturn]] void fail_reserved(const ast::Decl &decl, const std::string &path);
+  void count_draws();
+
   // ---- update (lowering_update.cpp)
   void update(const ast::Update &update);
   void run_optimizer(const ast::Func &optimizer, const Operand &p, const Operand &g, const std::vector<Argument> &named,
@@ -182,6 +192,7 @@ private:
   Value seed_;
   std::string drawing_path_; // of the state whose initialiser is evaluated
   int draws_ = 0;            // its random_bits so far
+  Value scan_step_;          // in the body of a scan: the step as an integer scalar
 
   std::unordered_map<const ast::Decl *, bool> declaring_; // at file level: begun, and not failed since
 
@@ -189,19 +200,21 @@ private:
   struct Query {
     std::vector<std::string> patterns;
     bool trained;
-    std::vector<int> answer;
+    Span at;
+    std::vector<int> answer = {};
   };
   std::vector<Query> queries_;
   std::optional<size_t> known_states_; // how many states there were after the pass before; none in the first
 
   std::list<Instance> instances_;
   std::vector<Function> functions_;
-  std::set<std::string> used_;  // the names that `use` would bring
-  bool asked_training_ = false; // the current entry depends on whether it trains
-  bool too_large_ = false;      // the current entry, and it was said
-  bool poisoned_ = false;       // a statement of the current function failed
-  int depth_ = 0;               // of nested evaluation, bounded for the sake of the stack
-  int64_t rounds_ = 0;          // of all loops, bounded for the sake of time
+  std::unordered_map<std::string, const ast::Func *> nets_; // those called, by name
+  bool asked_training_ = false;                             // the current entry depends on whether it trains, and did not say
+  bool counts_draws_ = false;                               // the current entry draws random numbers
+  bool too_large_ = false;                                  // the current entry, and it was said
+  bool poisoned_ = false;                                   // a statement of the current function failed
+  int depth_ = 0;                                           // of nested evaluation, bounded for the sake of the stack
+  int64_t rounds_ = 0;                                      // of all loops, bounded for the sake of time
 };
 
 } // namespace nnc

@@ -153,7 +153,9 @@ Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments
                .source = func.head.source,
                .instance = make_instance(func, at, as),
                .training = training.value_or(frame_->training),
-               .elementwise = frame_->elementwise};
+               .mode_given = training || frame_->mode_given,
+               .elementwise = frame_->elementwise,
+               .site = next_site(name)};
   const Trace::Entered entered(trace, name, at);
   if (is_elementwise(func) && callee.elementwise.empty())
     callee.elementwise = name;

@@ -94,7 +94,7 @@ std::optional<Datum> Lowering::lookup_value(const std::string &name) {
   if (const ast::Const *item = names_.constant(name, frame_->source))
     return constant(*item);
   if (name == "training") {
-    asked_training_ = true;
+    asked_training_ = asked_training_ || !frame_->mode_given;
     return frame_->training;
   }
   if (std::optional<DType> dtype = dtype_from_name(name))
@@ -105,7 +105,7 @@ std::optional<Datum> Lowering::lookup_value(const std::string &name) {
 std::optional<FunctionRef> Lowering::lookup_function(const std::string &name) const {
   const ast::Func *func = names_.function(name, frame_->source);
   const Builtin *builtin = find_builtin(name);
-  if (func && (!builtin || func->head.source == frame_->source))
+  if (func && (!builtin || !is_library(func->head.source)))
     return FunctionRef{.func = func};
   if (builtin)
     return FunctionRef{.builtin = builtin};
@@ -121,7 +121,7 @@ Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
 }
 
 void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
-  if (used_.count(name)) // said at the `use`
+  if (names_.is_missing(name)) // said at the `use`
     throw Poisoned{};
   if (is_planned(name))
     trace.fail(span, fmt::format("`{}` is not compiled yet", name));
@@ -130,7 +130,7 @@ void Lowering::fail_unknown(const std::string &name, const Span &span, std::stri
   std::vector<std::string> known;
   for (const auto &[local, _] : frame_->names)
     known.push_back(local);
-  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, names_.did_you_mean(name, known)));
+  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, names_.did_you_mean(name, known, frame_->source)));
 }
 
 Datum Lowering::eval_list(const ast::List &list) {

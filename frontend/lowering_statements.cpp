@@ -3,6 +3,7 @@
 #include "frontend/lowering.h"
 #include "ir/error.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace nnc {
@@ -10,6 +11,16 @@ namespace nnc {
 namespace {
 constexpr int64_t most_rounds = 100'000; // of all `for` loops while one pass is lowered
 constexpr int most_nodes = 250'000;      // in one entry
+
+// Does a loop with this body yield, if only under a condition?
+bool yields(const ast::Block &block) {
+  return std::any_of(block.statements.begin(), block.statements.end(), [](const ast::Stmt &stmt) {
+    const auto *choice = stmt.as<ast::If>();
+    return stmt.as<ast::Yield>() || (choice && ((choice->otherwise && yields(*choice->otherwise)) ||
+                                                std::any_of(choice->branches.begin(), choice->branches.end(),
+                                                            [](const ast::If::Branch &branch) { return yields(branch.body); })));
+  });
+}
 } // namespace
 
 bool Lowering::run_block(const ast::Block &block) {
@@ -102,6 +113,8 @@ void Lowering::bind_loop_names(const ast::Loop &loop, const Operand &item) {
 bool Lowering::run_loop(const ast::Loop &loop) {
   if (loop.kind == ast::Loop::Kind::scan)
     trace.fail(loop.word, "`scan` is not compiled yet");
+  if (!loop.targets.empty() && !yields(loop.body))
+    trace.fail(loop.word, fmt::format("`{}` would be what this loop yields, and it has no `yield`", loop.targets[0].name.text));
   const Operand sequence = operand(*loop.sequence);
   const auto *list = sequence.datum.list();
   if (!list)

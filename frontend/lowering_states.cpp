@@ -1,25 +1,12 @@
 // Parameters and state: where they are declared, which path they are kept under, what they start with, and lists of them.
 //
-// The initial value of each is drafted in the function `init` when its declaration is first reached. Random numbers there
-// depend on seed and path alone.
+// The initial value of each is drafted in the function `init` when its declaration is first reached.
 #include "frontend/lowering.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 
 namespace nnc {
-
-namespace {
-
-// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv
-uint64_t fnv1a(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text)
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
-
-} // namespace
 
 // ---- instances
 
@@ -29,6 +16,9 @@ Instance *Lowering::make_instance(const ast::Func &func, const Span &at, const s
   instance.call = at;
   instance.as = as;
   if (func.kind == ast::Func::Kind::net) { // one network, wherever it is called
+    if (const auto [net, is_new] = nets_.try_emplace(func.name.text, &func); !is_new && net->second != &func)
+      trace.fail(at, fmt::format("two nets are called `{}`, and the paths of both would begin with it", func.name.text),
+                 net->second->head, "the other one");
     instance.path = func.name.text;
     instance.resolved = true;
     return &instance;
@@ -96,8 +86,11 @@ void Lowering::declare(const ast::Decl &decl) {
 }
 
 int Lowering::file_state(const ast::Decl &decl) {
-  if (auto known = state_index_.find(decl.name.text); known != state_index_.end())
+  if (auto known = state_index_.find(decl.name.text); known != state_index_.end()) {
+    if (const ast::Decl &other = *state_decls_[known->second]; &other != &decl)
+      trace.fail(decl.head, fmt::format("`{}` is declared in two files", decl.name.text), other.head, "the other one");
     return known->second;
+  }
   const auto [progress, is_new] = declaring_.try_emplace(&decl, true);
   if (!is_new) {
     if (progress->second)
@@ -120,6 +113,8 @@ int Lowering::declare_at(const ast::Decl &decl, const std::string &path) {
     type = type_of(*decl.type);
   if (auto known = state_index_.find(path); known != state_index_.end()) {
     const State &state = states_[known->second];
+    if (!state_decls_[known->second]->head)
+      fail_reserved(decl, path);
     if (type && state.type != *type) {
       trace.fail(decl.head,
                  fmt::format("`{}` is {} here and was {} in an earlier call", path, type_text(*type), type_text(state.type)),
@@ -175,19 +170,6 @@ Datum Lowering::current(int state) {
   return TensorRef{emit.draft->state(state, states_[state], state_decls_[state]->head), states_[state].type, emit.draft, state};
 }
 
-// 24 bits an element, from the stream whose key is the seed and a hash of the path and of which draw for it this is.
-Datum Lowering::random_bits(const Shape &shape, const Span &at) {
-  if (!emit.draft || emit.draft != init_.get())
-    trace.fail(at, "random draws in an entry are not compiled yet; initialisers draw");
-  Builder &b = emit.at(at);
-  const Type scalar{DType::i64, {}};
-  const auto site = static_cast<int64_t>(fnv1a(fmt::format("{}#{}", drawing_path_, draws_++)));
-  const Value key = b.add(seed_, b.constant_int(scalar, site));
-  const int64_t count = checked_type(DType::i64, shape).elements();
-  const Value index = b.reshape(b.iota(DType::i64, {count}, 0), shape);
-  return emit.ref(b.op(Op::philox, {b.broadcast_to(key, shape), index}));
-}
-
 // ---- lists of them
 
 std::vector<int> Lowering::matching(const std::vector<std::string> &patterns, bool trained, size_t known) const {
@@ -231,7 +213,7 @@ Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, cons
   const std::string_view word = trained ? "params" : "states";
   if (what.empty())
     trace.fail(at, fmt::format("`{}` of what? A net, a tensor, or a pattern as in {}(\"mlp/*\")", word, word));
-  Query query{{}, trained, {}};
+  Query query{.patterns = {}, .trained = trained, .at = at};
   std::vector<int> found;
   std::map<int, TensorRef> values; // for those reached from a tensor, the value it was reached by
   for (const Operand &operand : what) {
@@ -250,13 +232,11 @@ Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, cons
     }
   }
   if (!query.patterns.empty()) {
+    if (known_states_)
+      query.answer = matching(query.patterns, trained, *known_states_);
     queries_.push_back(query);
-    if (!known_states_)
-      throw Poisoned{}; // the next pass knows
-    query.answer = matching(query.patterns, trained, *known_states_);
     if (query.answer.empty())
-      trace.fail(at, fmt::format("there are no {} here", word));
-    queries_.back() = query;
+      throw Poisoned{}; // the next pass may know
     found.insert(found.end(), query.answer.begin(), query.answer.end());
   }
   std::sort(found.begin(), found.end(), [&](int a, int b) { return path_before(states_[a].path, states_[b].path); });

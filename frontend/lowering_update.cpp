@@ -126,7 +126,11 @@ void Lowering::run_optimizer(const ast::Func &optimizer, const Operand &p, const
   instance.path = state.path + "/" + name;
   instance.resolved = true;
   instance.call = at;
-  Frame callee{.func = &optimizer, .source = optimizer.head.source, .instance = &instance, .training = frame_->training};
+  Frame callee{.func = &optimizer,
+               .source = optimizer.head.source,
+               .instance = &instance,
+               .training = frame_->training,
+               .site = next_site(instance.path)};
   const Trace::Entered entered(trace, name, at);
   std::vector<Argument> arguments = {{std::nullopt, p}, {std::nullopt, g}};
   arguments.insert(arguments.end(), named.begin(), named.end());

@@ -98,6 +98,31 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
+// Finds the name that was meant among those it is shown, in any order.
+class Closest {
+public:
+  explicit Closest(const std::string &name) : name_(name), bound_(name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3) {}
+
+  void compare(std::string_view known) {
+    // So many letters must come or go in any case.
+    if (std::max(name_.size(), known.size()) - std::min(name_.size(), known.size()) > bound_)
+      return;
+    const size_t distance = edit_distance(name_, known);
+    if (distance < bound_ || (distance == bound_ && known < best_)) { // before the first, nothing is less than ""
+      bound_ = distance;
+      best_ = known;
+    }
+  }
+
+  // " (did you mean `x`?)" if a name is close.
+  std::string hint() const { return best_.empty() ? "" : fmt::format(" (did you mean `{}`?)", best_); }
+
+private:
+  const std::string &name_;
+  size_t bound_; // below this many changed letters a name is close
+  std::string_view best_;
+};
+
 } // namespace
 
 const std::vector<ast::File> &library_files() {
@@ -117,21 +142,35 @@ const std::vector<ast::File> &library_files() {
   return library.files;
 }
 
-Names::Names(const ast::File &model, Diagnostics &diagnostics) : model_(model.source) {
-  add(model, own_, diagnostics);
-  for (const auto &[_, func] : own_.functions)
+bool is_library(const Source *source) {
+  const std::vector<ast::File> &files = library_files();
+  return std::any_of(files.begin(), files.end(), [&](const ast::File &file) { return file.source == source; });
+}
+
+Names::Names(const Files &files, Diagnostics &diagnostics) {
+  std::vector<const ast::File *> all = {&files.model()};
+  for (const ast::File &file : files.used())
+    all.push_back(&file);
+  std::unordered_map<const Source *, Places> places;
+  for (const ast::File *file : all)
+    add(*file, files_[file->source], places[file->source], diagnostics);
+  for (const auto &[_, func] : files_[files.model().source].functions)
     if (func->kind == ast::Func::Kind::entry)
       entries_.push_back(func);
   std::sort(entries_.begin(), entries_.end(), [](auto *a, auto *b) { return a->head.begin < b->head.begin; });
+  for (const ast::File *file : all)
+    for (const ast::Item &item : file->items)
+      if (auto *use = item.as<ast::Use>())
+        import(*use, files.of(*use), files_[file->source], places[file->source], diagnostics);
+  Places of_library;
   for (const ast::File &file : library_files())
-    add(file, library_, diagnostics);
+    add(file, library_, of_library, diagnostics);
   find_owners();
 }
 
-void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
-  std::unordered_map<std::string, Span> functions, values; // they may share names: which is meant shows from the place
-  const auto declare = [&](auto &by_name, auto &places, const auto &item) {
-    const auto [first, is_new] = places.try_emplace(item.name.text, item.name.span);
+void Names::add(const ast::File &file, Table &table, Places &places, Diagnostics &diagnostics) {
+  const auto declare = [&](auto &by_name, auto &taken, const auto &item) {
+    const auto [first, is_new] = taken.try_emplace(item.name.text, item.name.span);
     if (is_new)
       by_name[item.name.text] = &item;
     else
@@ -139,16 +178,55 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
   };
   for (const ast::Item &item : file.items) {
     if (auto *func = item.as<ast::Func>()) {
-      declare(table.functions, functions, *func);
+      declare(table.functions, places.functions, *func);
       std::unordered_map<std::string, Span> parameters;
       for (const ast::Parameter &parameter : func->parameters)
         if (const auto [first, is_new] = parameters.try_emplace(parameter.name.text, parameter.span); !is_new)
           diagnostics.error(parameter.name.span, fmt::format("two parameters are called `{}`", parameter.name.text))
               .note(first->second, "first here");
     } else if (auto *constant = item.as<ast::Const>())
-      declare(table.constants, values, *constant);
+      declare(table.constants, places.values, *constant);
     else if (auto *decl = item.as<ast::Decl>())
-      declare(table.decls, values, *decl);
+      declare(table.decls, places.values, *decl);
+  }
+}
+
+// What the file declares under these names, be it a function or a value.
+void Names::import(const ast::Use &use, const ast::File *from, Table &table, Places &places, Diagnostics &diagnostics) {
+  for (const ast::Name &name : use.names) {
+    bool found = false;
+    Closest closest(name.text);
+    const auto take = [&](auto &by_name, auto &taken, const auto &item) {
+      closest.compare(item.name.text);
+      if (item.name.text != name.text)
+        return;
+      const auto [first, is_new] = taken.try_emplace(name.text, name.span);
+      if (is_new)
+        by_name[name.text] = &item;
+      else if (!found) // a function and a value of one name are used together
+        diagnostics.error(name.span, fmt::format("`{}` is declared twice", name.text)).note(first->second, "first here");
+      found = true;
+    };
+    for (size_t i = 0; from && i < from->items.size(); ++i) {
+      const ast::Item &item = from->items[i];
+      if (auto *func = item.as<ast::Func>()) {
+        if (func->kind != ast::Func::Kind::entry) {
+          take(table.functions, places.functions, *func);
+        } else if (func->name.text == name.text) {
+          diagnostics.error(name.span,
+                            fmt::format("`{}` is an entry of {}: it is called from outside only", name.text, use.path));
+          found = true;
+        }
+      } else if (auto *constant = item.as<ast::Const>()) {
+        take(table.constants, places.values, *constant);
+      } else if (auto *decl = item.as<ast::Decl>()) {
+        take(table.decls, places.values, *decl);
+      }
+    }
+    if (!found || !(table.functions.count(name.text) || table.constants.count(name.text) || table.decls.count(name.text)))
+      missing_.insert(name.text);
+    if (from && !found)
+      diagnostics.error(name.span, fmt::format("{} declares no `{}`{}", use.path, name.text, closest.hint()));
   }
 }
 
@@ -156,7 +234,10 @@ void Names::add(const ast::File &file, Table &table, Diagnostics &diagnostics) {
 void Names::find_owners() {
   std::unordered_map<const ast::Func *, std::vector<const ast::Func *>> users;
   std::vector<const ast::Func *> found;
-  for (const Table *table : {&own_, &library_})
+  std::vector<const Table *> tables = {&library_};
+  for (const auto &[_, table] : files_)
+    tables.push_back(&table);
+  for (const Table *table : tables)
     for (const auto &[_, func] : table->functions) {
       if (func->kind == ast::Func::Kind::net)
         continue;
@@ -181,31 +262,21 @@ void Names::find_owners() {
   }
 }
 
-std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names) const {
-  std::string_view best;
-  size_t bound = name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3; // below this many changed letters a name is close
-  const auto compare = [&](std::string_view known) {
-    // So many letters must come or go in any case.
-    if (std::max(name.size(), known.size()) - std::min(name.size(), known.size()) > bound)
-      return;
-    const size_t distance = edit_distance(name, known);
-    if (distance < bound || (distance == bound && known < best)) { // before the first, nothing is less than ""
-      bound = distance;
-      best = known;
-    }
-  };
-  std::ranges::for_each(names, compare);
-  for (const Table *table : {&own_, &library_}) {
+std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names, const Source *user) const {
+  Closest closest(name);
+  for (const std::string &known : names)
+    closest.compare(known);
+  for (const Table *table : seen_by(user)) {
     for (const auto &[known, _] : table->functions)
-      compare(known);
+      closest.compare(known);
     for (const auto &[known, _] : table->constants)
-      compare(known);
+      closest.compare(known);
     for (const auto &[known, _] : table->decls)
-      compare(known);
+      closest.compare(known);
   }
   for (const Builtin &builtin : builtins())
-    compare(builtin.name);
-  return best.empty() ? "" : fmt::format(" (did you mean `{}`?)", best);
+    closest.compare(builtin.name);
+  return closest.hint();
 }
 
 bool has_update(const ast::Block &block) {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "frontend/ast.h"
-#include "frontend/diagnostics.h"
+#include "frontend/files.h"
 
 #include <map>
 #include <string>
@@ -14,24 +14,27 @@ namespace nnc {
 
 // The standard library's files, parsed once.
 const std::vector<ast::File> &library_files();
+bool is_library(const Source *source);
 
 class Names {
 public:
-  // Reports two declarations of one name in the model.
-  Names(const ast::File &model, Diagnostics &diagnostics);
+  // Reports two declarations of one name in a file, and names that a used file does not have.
+  Names(const Files &files, Diagnostics &diagnostics);
 
-  // What `name` means in the text of `user`. The model's own names hide the library's, but not from the library itself.
+  // What `name` means in the text of `user`. A file sees its own names, those it uses, and the library's, which the others hide;
+  // the library sees its own only.
   const ast::Func *function(const std::string &name, const Source *user) const { return find(&Table::functions, name, user); }
   const ast::Const *constant(const std::string &name, const Source *user) const { return find(&Table::constants, name, user); }
   const ast::Decl *decl(const std::string &name, const Source *user) const { return find(&Table::decls, name, user); }
-  const std::vector<const ast::Func *> &entries() const { return entries_; }
+  const std::vector<const ast::Func *> &entries() const { return entries_; }      // the model's
+  bool is_missing(const std::string &name) const { return missing_.count(name); } // said at its `use`
 
   // Does a call of `func` declare parameters or state of the caller's: itself, or by calling such a function? A net's are its
   // own. By the text alone, so that branches not taken do not change the numbers of calls.
   bool owns(const ast::Func &func) const { return owners_.count(&func); }
 
-  // " (did you mean `x`?)" if one of `names`, or a name of the library or the model, is close; else "".
-  std::string did_you_mean(const std::string &name, const std::vector<std::string> &names) const;
+  // " (did you mean `x`?)" if one of `names`, or a name that `user` sees, is close; else "".
+  std::string did_you_mean(const std::string &name, const std::vector<std::string> &names, const Source *user) const;
 
 private:
   template <typename T> using ByName = std::unordered_map<std::string, const T *>;
@@ -40,19 +43,27 @@ private:
     ByName<ast::Const> constants;
     ByName<ast::Decl> decls;
   };
+  struct Places { // where the names of a file were declared or used; functions and values may share names
+    std::unordered_map<std::string, Span> functions, values;
+  };
+  // The tables in which `user` looks names up, in this order.
+  std::vector<const Table *> seen_by(const Source *user) const {
+    const auto own = files_.find(user);
+    return own == files_.end() ? std::vector{&library_} : std::vector{&own->second, &library_};
+  }
   template <typename T> const T *find(ByName<T> Table::*kind, const std::string &name, const Source *user) const {
-    for (const Table *table : {&own_, &library_}) {
-      auto found = (table->*kind).find(name);
-      if (found != (table->*kind).end() && (table == &library_ || user == model_))
+    for (const Table *table : seen_by(user))
+      if (const auto found = (table->*kind).find(name); found != (table->*kind).end())
         return found->second;
-    }
     return nullptr;
   }
-  void add(const ast::File &file, Table &table, Diagnostics &diagnostics);
+  void add(const ast::File &file, Table &table, Places &places, Diagnostics &diagnostics);
+  void import(const ast::Use &use, const ast::File *from, Table &table, Places &places, Diagnostics &diagnostics);
   void find_owners();
 
-  const Source *model_;
-  Table own_, library_;
+  std::unordered_map<const Source *, Table> files_; // the model's and those of used ones
+  Table library_;
+  std::unordered_set<std::string> missing_;
   std::vector<const ast::Func *> entries_;
   std::unordered_set<const ast::Func *> owners_;
 };

@@ -1,6 +1,8 @@
 // The chain of calls, and what is said and recorded along it.
 #include "frontend/trace.h"
 
+#include "frontend/names.h"
+
 #include <fmt/format.h>
 
 namespace nnc {
@@ -9,6 +11,8 @@ Trace::Trace(Diagnostics &diagnostics, const Source &model) : diagnostics_(diagn
   sources_ = {&model};
   files = {model.name()};
 }
+
+bool Trace::in_library(const Span &span) const { return is_library(span.source); }
 
 Diagnostic &Trace::error(const Span &span, const std::string &message) {
   Span shown = span;

@@ -60,7 +60,7 @@ public:
   std::vector<std::string> files;
   std::vector<std::vector<Call>> paths = {{}};
 
-  bool in_library(const Span &span) const { return span.source != sources_[0]; }
+  bool in_library(const Span &span) const;
   bool has_errors() const { return diagnostics_.has_errors(); }
   bool is_full() const { return diagnostics_.error_count() >= Diagnostics::max_kept; } // nobody reads further
   void forget_reported() { reported_.clear(); }

@@ -57,11 +57,15 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   }
   const Source source(file, text);
   Diagnostics diagnostics;
-  std::optional<Module> module = compile_source(source, SourceOptions{options.set}, diagnostics);
+  UsedFiles used{read_file, {}};
+  std::optional<Module> module = compile_source(source, SourceOptions{options.set, &used}, diagnostics);
   diagnostics.throw_if_errors();
   if (const std::string warnings = diagnostics.text(); options.warn && !warnings.empty())
     fmt::print(stderr, "{}\n", warnings);
-  return {std::move(*module), sha256(text)};
+  std::string all = text;
+  for (const Source &other : used.sources)
+    all += sha256(other.text());
+  return {std::move(*module), sha256(all)};
 }
 
 } // namespace

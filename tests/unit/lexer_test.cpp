@@ -121,7 +121,7 @@ TEST(Lexer, ReadsForeignSignsAsWhatTheyMean) {
 }
 
 TEST(Lexer, RefusesOtherCharacters) {
-  EXPECT_EQ(errors("a ? b"), "1:3 unexpected `?`");
+  EXPECT_EQ(errors("a ? b"), "1:3 there is no `?`: write `where(c, a, b)`, or an `if` block for what is known when compiling");
   EXPECT_EQ(errors("größe = 1"), "1:3 unexpected `ö`: names are made of the letters a-z and A-Z, digits and `_`\n"
                                  "1:4 unexpected `ß`: names are made of the letters a-z and A-Z, digits and `_`");
   EXPECT_EQ(errors("a\x01"), "1:2 unexpected control character 0x01");

@@ -178,7 +178,8 @@ TEST(LoweringFunctions, TheDumpReadsBesideTheSource) {
   EXPECT_EQ(text.substr(0, text.find("# Gives every")), R"(module "m.nn"
 file 1 "std/layers.nn"
 file 2 "std/initializers.nn"
-file 3 "std/activations.nn"
+file 3 "std/random.nn"
+file 4 "std/activations.nn"
 
 state "mlp/dense_0/w" : f32[4,3] param
 state "mlp/dense_0/b" : f32[3] param
@@ -193,7 +194,7 @@ func go(
   %0 = dot(%x, %dense_0.w, "bi,io->bo") : f32[2,3] @1:8:12/1
   %1 = broadcast(%dense_0.b, axes=[1]) : f32[2,3] @1:8:16/1
   %2 = add(%0, %1) : f32[2,3] @1:8:16/1
-  %hidden = maximum(%2, 0) : f32[2,3] @3:4:22/2
+  %hidden = maximum(%2, 0) : f32[2,3] @4:4:22/2
   %y = mul(2, %hidden) : f32[2,3] @7:20
 }
 

@@ -24,6 +24,8 @@ TEST(LoweringLibrary, ActivationsAndTheirDerivatives) {
       {"gelu(x)", [](double x) { return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0))); }},
       {"silu(x)", [&](double x) { return x * sigmoid(x); }},
       {"softplus(x)", [](double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }},
+      {"elu(x, 0.5)", [](double x) { return x > 0 ? x : 0.5 * std::expm1(x); }},
+      {"hard_sigmoid(0.9 * x)", [](double x) { return std::min(std::max(0.15 * x + 0.5, 0.0), 1.0); }},
       {"step(x)", [](double x) { return x > 0 ? 1 : 0; }},
       {"clip(x, -1, 1)", [](double x) { return std::min(std::max(x, -1.0), 1.0); }},
       {"bce_with_logits(x, 0.25)", [&](double x) { return std::log1p(std::exp(-std::abs(x))) + std::max(x, 0.0) - 0.25 * x; }},

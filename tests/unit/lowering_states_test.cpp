@@ -186,6 +186,14 @@ TEST(LoweringStates, ParametersCanBeListedBeforeTheNetIsCalled) {
   expect_near(session.state("n/dense_0/b/momentum/v"), {1, 1});
 }
 
+TEST(LoweringStates, StatesMadeByAListedUpdateCanBeListed) { // the list is known in the second pass, its states in the third
+  Interpreted session(runnable("net n(x: f32[N, 2]) = dense(x, 2)\n"
+                               "entry go(x: f32[1, 2]) {\n  ps = params(n)\n  update momentum(ps, grad(sum(n(x)), ps))\n}\n"
+                               "entry reset() {\n  for v in states(\"*/momentum/v\") { v := 1 }\n}\n"));
+  session.call("reset");
+  expect_near(session.state("n/dense_0/b/momentum/v"), {1, 1});
+}
+
 TEST(LoweringStates, UpdatesInBothForms) {
   const std::string head = "param w: f32[2] = [1, 2]\nparam v: f32[2] = [3, 4]\n";
   Interpreted sugar(

@@ -14,21 +14,32 @@
 namespace nnc {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
+using Texts = std::map<std::string, std::string>; // of files, by name
+
+inline UsedFiles used_files(const Texts &texts) {
+  return {[texts](const std::string &name) {
+            const auto found = texts.find(name);
+            return found != texts.end() ? found->second : throw Error(name + ": there is no such file");
+          },
+          {}};
+}
 
 // The messages of a source that must not compile; "" if it does.
-inline std::string errors_of(const std::string &text, const Settings &set = {}) {
+inline std::string errors_of(const std::string &text, const Settings &set = {}, const Texts &files = {}) {
   const Source source("m.nn", text);
+  UsedFiles used = used_files(files);
   Diagnostics diagnostics;
-  const std::optional<Module> module = compile_source(source, {set}, diagnostics);
+  const std::optional<Module> module = compile_source(source, {set, &used}, diagnostics);
   EXPECT_EQ(module.has_value(), !diagnostics.has_errors());
   return diagnostics.text();
 }
 
 // The module as written. It must verify, and its text must read back to itself.
-inline Module compiled(const std::string &text, const Settings &set = {}) {
+inline Module compiled(const std::string &text, const Settings &set = {}, const Texts &files = {}) {
   const Source source("m.nn", text);
+  UsedFiles used = used_files(files);
   Diagnostics diagnostics;
-  std::optional<Module> module = compile_source(source, {set}, diagnostics);
+  std::optional<Module> module = compile_source(source, {set, &used}, diagnostics);
   if (!module)
     throw Error(diagnostics.text());
   EXPECT_EQ(verify(*module), "");
@@ -38,8 +49,8 @@ inline Module compiled(const std::string &text, const Settings &set = {}) {
 }
 
 // … and with derivatives derived, so that it can run.
-inline Module runnable(const std::string &text, const Settings &set = {}) {
-  Module module = compiled(text, set);
+inline Module runnable(const std::string &text, const Settings &set = {}, const Texts &files = {}) {
+  Module module = compiled(text, set, files);
   PassOptions options;
   options.passes = {"grad"};
   run_passes(module, options);
