@@ -116,25 +116,43 @@ llvm::Value *KernelFrame::root_base(const KernelRoot &root) const {
 }
 
 void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
-  Lanes scalar = lanes.with_width(1);
+  struct Extent {
+    llvm::Value *from, *to;
+    int64_t stride;
+  };
   for (const KernelRoot &root : kernel.roots) {
     const KernelNode &node = kernel.nodes[root.node];
     if (!node.partial)
       continue;
-    std::function<void(int, llvm::Value *)> clear = [&](int axis, llvm::Value *address) {
-      if (axis == static_cast<int>(kernel.axes.size())) {
-        scalar.store(scalar.neutral(node.op, node.dtype), address);
+    std::vector<Extent> extents;
+    for (size_t a = 0; a < kernel.axes.size(); ++a) {
+      bool cut = static_cast<int>(a) == kernel.grain_axis && kernel.grains > 1;
+      if (int64_t stride = root.access.strides[a])
+        extents.push_back({cut ? from : b.getInt64(0), cut ? to : b.getInt64(kernel.axes[a].size), stride});
+    }
+    if (node.op == Op::scatter_add)
+      extents.push_back({b.getInt64(0), b.getInt64(node.attrs.shape[0]), node.attrs.stride[0]});
+    std::stable_sort(extents.begin(), extents.end(), [](const Extent &x, const Extent &y) { return x.stride > y.stride; });
+    llvm::Value *neutral = lanes.neutral(combining_op(node.op), node.dtype);
+    Lanes scalar = lanes.with_width(1);
+    int64_t width = lanes.is_scalar() ? 1 : lanes.width().getFixedValue();
+    std::function<void(size_t, llvm::Value *)> clear = [&](size_t e, llvm::Value *address) {
+      if (e == extents.size()) {
+        scalar.store(neutral, address);
         return;
       }
-      int64_t stride = root.access.strides[axis];
-      if (stride == 0) {
-        clear(axis + 1, address);
-        return;
+      const Extent &extent = extents[e];
+      auto at = [&](llvm::Value *i) {
+        return lanes.element_pointer(node.dtype, address, b.CreateMul(i, b.getInt64(extent.stride)));
+      };
+      llvm::Value *first = extent.from;
+      if (extent.stride == 1 && width > 1) { // the last: whole vectors, then the rest one by one
+        llvm::Value *count = b.CreateSub(extent.to, first);
+        llvm::Value *whole = b.CreateAdd(first, b.CreateSub(count, b.CreateURem(count, b.getInt64(width))));
+        loop(first, whole, width, [&](llvm::Value *i) { lanes.store(lanes.splat(neutral), at(i)); });
+        first = whole;
       }
-      bool cut = axis == kernel.grain_axis && kernel.grains > 1;
-      loop(cut ? from : b.getInt64(0), cut ? to : b.getInt64(kernel.axes[axis].size), 1, [&](llvm::Value *i) {
-        clear(axis + 1, lanes.element_pointer(node.dtype, address, b.CreateMul(i, b.getInt64(stride))));
-      });
+      loop(first, extent.to, 1, [&](llvm::Value *i) { clear(e + 1, at(i)); });
     };
     clear(0, root_base(root));
   }
@@ -148,7 +166,7 @@ Cursor::Cursor(const KernelFrame &frame) : frame_(&frame) {
   for (size_t n = 0; n < kernel.nodes.size(); ++n) {
     const KernelNode &node = kernel.nodes[n];
     llvm::Value *address = nullptr;
-    if (node.op == Op::arg)
+    if (is_load(node.op))
       address =
           frame.lanes.element_pointer(node.dtype, frame.pointers[node.access.pointer], frame.b.getInt64(node.access.offset));
     else if (node.home == Home::row)
@@ -185,7 +203,7 @@ void Cursor::enter(int axis, llvm::Value *index) {
   };
   for (size_t n = 0; n < kernel.nodes.size(); ++n) {
     const KernelNode &node = kernel.nodes[n];
-    if (node.op == Op::arg)
+    if (is_load(node.op))
       advance(addresses_[n], node.dtype, node.access.strides[axis]);
     else if (node.home == Home::row)
       advance(addresses_[n], node.dtype, home_strides(node)[axis]);
@@ -204,6 +222,34 @@ llvm::Value *Cursor::load(const KernelNode &node, llvm::Value *address) const {
   if (stride == 1)
     return frame_->lanes.load(node.dtype, address, mask);
   return frame_->lanes.load_strided(node.dtype, address, stride, mask);
+}
+
+bool Cursor::is_same_in_lanes(int node) const {
+  int vector_axis = frame_->kernel.vector_axis;
+  return vector_axis < 0 || !(frame_->kernel.nodes[node].depends >> vector_axis & 1);
+}
+
+// Where the index says, in elements from the start of the axis that it counts: i64, or a vector of i32 or i64.
+llvm::Value *Cursor::place(const KernelNode &node, int index) {
+  const Lanes &lanes = frame_->lanes;
+  llvm::Value *at = value(index);
+  if (is_same_in_lanes(index))
+    at = lanes.extract(at, 0); // a sum over lanes that are rows is a vector even where they are equal
+  const int64_t last = node.attrs.shape[0] - 1, stride = node.attrs.stride[0];
+  at = lanes.minimum(lanes.maximum(at, lanes.integer(DType::i32, 0)), lanes.integer(DType::i32, last));
+  const bool narrow = !Lanes::is_uniform(at) && last * std::abs(stride) <= INT32_MAX;
+  const DType dtype = narrow ? DType::i32 : DType::i64;
+  return lanes.mul(lanes.resize(at, dtype), lanes.integer(dtype, stride));
+}
+
+llvm::Value *Cursor::gather(const KernelNode &node, llvm::Value *address) {
+  const Lanes &lanes = frame_->lanes;
+  llvm::Value *offset = place(node, node.operands[0]);
+  if (Lanes::is_uniform(offset))
+    return load(node, lanes.element_pointer(node.dtype, address, offset));
+  if (int64_t stride = node.access.strides[frame_->kernel.vector_axis])
+    offset = lanes.add(lanes.resize(offset, DType::i64), lanes.mul(lanes.iota(DType::i64), lanes.integer(DType::i64, stride)));
+  return lanes.gather(node.dtype, address, offset, mask);
 }
 
 llvm::Value *Cursor::iota(const KernelNode &node, llvm::Value *counter) const {
@@ -225,6 +271,8 @@ llvm::Value *Cursor::value(int index) {
   llvm::Value *result = nullptr;
   if (node.op == Op::arg)
     result = load(node, addresses_[index]);
+  else if (node.op == Op::gather)
+    result = gather(node, addresses_[index]);
   else if (node.op == Op::constant)
     result =
         is_float(node.dtype) ? frame_->lanes.constant(node.dtype, node.number) : frame_->lanes.integer(node.dtype, node.integer);
@@ -244,7 +292,7 @@ void Cursor::settle(int stage) {
   for (size_t n = 0; n < kernel.nodes.size(); ++n) {
     const KernelNode &node = kernel.nodes[n];
     if (!values_[n] && node.stage <= stage && (node.depends & ~entered_) == 0 && !frame_->is_element(node) &&
-        (node.op == Op::arg || node.op == Op::iota || is_elementwise(node.op)))
+        (node.op == Op::arg || node.op == Op::iota || is_pointwise(node.op)))
       value(static_cast<int>(n));
   }
 }
@@ -255,6 +303,9 @@ void Cursor::store_root(const KernelRoot &root) {
   const KernelNode &node = kernel.nodes[root.node];
   llvm::Value *address = addresses_[kernel.nodes.size() + (&root - kernel.roots.data())];
   llvm::Value *stored = value(node.partial ? node.operands[0] : root.node);
+  if (node.op == Op::scatter_add)
+    address = lanes.element_pointer(node.dtype, address, place(node, node.operands[1]));
+  const Op op = combining_op(node.op);
   int vector_axis = kernel.vector_axis;
   bool vector_place = vector_axis >= 0 && (entered_ >> vector_axis & 1);
   int64_t stride = vector_axis < 0 ? 0 : root.access.strides[vector_axis];
@@ -262,33 +313,40 @@ void Cursor::store_root(const KernelRoot &root) {
   if (node.partial && vector_place && stride == 0) {
     // The lanes themselves are summed.
     stored = lanes.splat(stored);
-    stored = lanes.reduce(node.op, mask ? lanes.mask_neutral(node.op, stored, mask) : stored);
-    scalar.store(scalar.combine(node.op, scalar.load(node.dtype, address), stored), address);
+    stored = lanes.reduce(op, mask ? lanes.mask_neutral(op, stored, mask) : stored);
+    scalar.store(scalar.combine(op, scalar.load(node.dtype, address), stored), address);
     return;
   }
   if (!vector_place || stride == 0) {
     if (node.partial)
-      stored = scalar.combine(node.op, scalar.load(node.dtype, address), stored);
+      stored = scalar.combine(op, scalar.load(node.dtype, address), stored);
     scalar.store(stored, address);
     return;
   }
   stored = lanes.splat(stored);
   if (stride == 1) {
     if (node.partial)
-      stored = lanes.combine(node.op, lanes.load(node.dtype, address, mask), stored);
+      stored = lanes.combine(op, lanes.load(node.dtype, address, mask), stored);
     lanes.store(stored, address, mask);
   } else {
     if (node.partial)
-      stored = lanes.combine(node.op, lanes.load_strided(node.dtype, address, stride, mask), stored);
+      stored = lanes.combine(op, lanes.load_strided(node.dtype, address, stride, mask), stored);
     lanes.store_strided(stored, address, stride, mask);
   }
 }
 
+void Cursor::settle_root(const KernelRoot &root) {
+  const KernelNode &node = frame_->kernel.nodes[root.node];
+  if (!node.partial)
+    value(root.node);
+  else
+    for (int operand : node.operands)
+      value(operand);
+}
+
 void Cursor::settle_roots() {
-  for (const KernelRoot &root : frame_->kernel.roots) {
-    const KernelNode &node = frame_->kernel.nodes[root.node];
-    value(node.partial ? node.operands[0] : root.node);
-  }
+  for (const KernelRoot &root : frame_->kernel.roots)
+    settle_root(root);
 }
 
 void Cursor::store_roots() {

@@ -59,8 +59,8 @@ public:
 
   // Stores the root's value here; a partial root combines it into memory.
   void store_root(const KernelRoot &root);
-  // Computes the values of all roots; then stores them. All values before the first store: a root may lie in the memory of an
-  // operand.
+  // Computes what store_root stores. All values before the first store: a root may lie in the memory of an operand.
+  void settle_root(const KernelRoot &root);
   void settle_roots();
   void store_roots();
   void store_home(int node);
@@ -78,6 +78,9 @@ private:
   uint64_t entered_ = 0;
 
   llvm::Value *load(const KernelNode &node, llvm::Value *address) const;
+  llvm::Value *gather(const KernelNode &node, llvm::Value *address);
+  bool is_same_in_lanes(int node) const;
+  llvm::Value *place(const KernelNode &node, int index);
   llvm::Value *iota(const KernelNode &node, llvm::Value *counter) const;
   Shape home_strides(const KernelNode &node) const;
 };

@@ -88,7 +88,7 @@ public:
     sums_memory_ = memory(blocking_.sums);
     int work = 0;
     for (const KernelNode &node : kernel_.nodes)
-      work += is_elementwise(node.op) || node.partial;
+      work += is_pointwise(node.op) || node.partial;
     epilogue_in_registers_ =
         work <= 3 && std::none_of(kernel_.nodes.begin(), kernel_.nodes.end(), [](const KernelNode &n) { return n.partial; });
     defers_ = !epilogue_in_registers_ && !blocking_.blocked && k_ >= 8 * tile_.rows;

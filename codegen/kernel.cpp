@@ -44,7 +44,9 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   KernelFrame frame(kernel, b, lanes, *function);
   bool few_columns = kernel.recipe == Recipe::small_n &&
                      kernel.axes[kernel.vector_axis].size <= static_cast<int64_t>(lanes.width().getFixedValue());
-  if (few_columns)
+  if (kernel.recipe == Recipe::sort)
+    emit_sort_recipe(frame);
+  else if (few_columns)
     emit_small_n_recipe(frame);
   else if (kernel.recipe == Recipe::gemm || kernel.recipe == Recipe::small_n)
     emit_gemm_recipe(frame);

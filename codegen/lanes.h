@@ -60,7 +60,7 @@ public:
   void store(Value *value, Value *pointer, Value *mask = nullptr) const;
   Value *load_strided(DType dtype, Value *pointer, int64_t stride, Value *mask = nullptr) const;
   void store_strided(Value *value, Value *pointer, int64_t stride, Value *mask = nullptr) const; // stride not 0
-  Value *gather(DType dtype, Value *base, Value *offsets, Value *mask = nullptr) const;          // i64 offsets in elements
+  Value *gather(DType dtype, Value *base, Value *offsets, Value *mask = nullptr) const;          // offsets in elements
   void scatter(Value *value, Value *base, Value *offsets, Value *mask = nullptr) const;          // distinct offsets
   Value *load_uniform(DType dtype, Value *pointer) const;                                        // one element, uniform
   Value *element_pointer(DType dtype, Value *base, Value *offset) const;

@@ -23,6 +23,8 @@ public:
     if (kernel_.rows > 0) {
       auto [from, to] = range(kernel_.grain_axis);
       frame_.clear_partials(from, to);
+    } else {
+      frame_.clear_partials(b_.getInt64(0), b_.getInt64(1)); // a scatter_add of one entry
     }
     Cursor top(frame_);
     top.settle(0);
@@ -210,8 +212,7 @@ private:
     std::vector<const KernelRoot *> stored;
     for (const KernelRoot &root : kernel_.roots)
       if (is_swept(kernel_, root) && kernel_.nodes[root.node].stage == stage) {
-        const KernelNode &node = kernel_.nodes[root.node];
-        place.value(node.partial ? node.operands[0] : root.node);
+        place.settle_root(root);
         stored.push_back(&root);
       }
     for (const KernelRoot *root : stored)

@@ -8,5 +8,6 @@ namespace nnc {
 void emit_loop_recipe(const KernelFrame &frame); // loop and gemv
 void emit_gemm_recipe(const KernelFrame &frame);
 void emit_small_n_recipe(const KernelFrame &frame); // the columns must fit in a vector
+void emit_sort_recipe(const KernelFrame &frame);
 
 } // namespace nnc

@@ -79,17 +79,19 @@ template <Op op> Datum reduction(const BuiltinCall &c) {
   return emit(c).reduce(op, {x, c[0].span}, axes, flag(c, 2), c.at);
 }
 
-// Of the smallest: of the largest of the complement, which unlike -x has no overflow.
+// Ordered the other way round; unlike -x it has no overflow.
+Value complement(Builder &b, const TensorRef &x) {
+  return is_float(x.type.dtype) ? b.neg(x.value) : b.sub(b.constant_int(x.type, -1), x.value);
+}
+
+// Of the smallest: of the largest of the complement.
 template <bool smallest> Datum arg_extreme(const BuiltinCall &c) {
   TensorRef x = emit(c).tensor(c[0]);
   const Shape axes = emit(c).axes_of(x, c[1]);
   if (axes.size() != 1)
     emit(c).trace.fail(c[1].span, fmt::format("`{}` takes one axis", c.builtin.name));
-  Builder &b = emit(c).at(c.at);
-  if (smallest && is_float(x.type.dtype))
-    x = emit(c).ref(b.neg(x.value));
-  else if (smallest && is_integer(x.type.dtype))
-    x = emit(c).ref(b.sub(b.constant_int(x.type, -1), x.value));
+  if (smallest && !is_bool(x.type.dtype))
+    x = emit(c).ref(complement(emit(c).at(c.at), x));
   return emit(c).reduce(Op::argmax, {x, c[0].span}, axes, flag(c, 2), c.at);
 }
 
@@ -232,6 +234,53 @@ Datum arange(const BuiltinCall &c) {
   return emit(c).ref(emit(c).at(c.at).iota(DType::i32, {count}, 0));
 }
 
+// ---- places read from data
+
+int64_t one_axis(const BuiltinCall &c, size_t i, const TensorRef &x, int64_t otherwise) {
+  const Operand axis = c.has(i) ? c[i] : Operand{static_cast<double>(otherwise), c.at};
+  const Shape axes = emit(c).axes_of(x, axis);
+  if (axes.size() != 1)
+    emit(c).trace.fail(axis.span, fmt::format("`{}` takes one axis", c.builtin.name));
+  return axes[0];
+}
+
+Datum gather(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]), index = emit(c).places(c[1]);
+  return emit(c).ref(emit(c).at(c.at).gather(x.value, index.value, one_axis(c, 2, x, 0)));
+}
+
+Datum scatter_add(const BuiltinCall &c) {
+  const TensorRef x = emit(c).tensor(c[0]), index = emit(c).places(c[1]);
+  const int64_t count = emit(c).whole_number(c[2], "the count"), rank = index.type.rank();
+  if (is_bool(x.type.dtype))
+    emit(c).trace.fail(c[0].span, fmt::format("`scatter_add` of {}; write i32(…)", type_text(x.type)));
+  if (count < 1)
+    emit(c).trace.fail(c[2].span, fmt::format("a size must be at least 1, not {}", count));
+  const int64_t axis = rank == 0 && !c.has(3) ? 0 : one_axis(c, 3, x, 0);
+  Shape shape = x.type.shape;
+  if (axis + rank > x.type.rank() || Shape(shape.begin() + axis, shape.begin() + axis + rank) != index.type.shape)
+    emit(c).trace.fail(c.at, fmt::format("{} are places along axis {}, and {} has other sizes there", type_text(index.type), axis,
+                                         type_text(x.type)));
+  shape.erase(shape.begin() + axis, shape.begin() + axis + rank);
+  shape.insert(shape.begin() + axis, count);
+  return emit(c).ref(emit(c).at(c.at).scatter_add(x.value, index.value, axis, std::move(shape)));
+}
+
+// The smallest first, or of the complement, as in arg_extreme.
+Datum argsort(const BuiltinCall &c) {
+  TensorRef x = emit(c).tensor(c[0]);
+  if (is_bool(x.type.dtype))
+    emit(c).trace.fail(c[0].span, fmt::format("`argsort` of {}; write i32(…)", type_text(x.type)));
+  const int64_t axis = one_axis(c, 1, x, -1);
+  if (x.type.shape[axis] > INT32_MAX)
+    emit(c).trace.fail(c.at, fmt::format("axis {} of {} is too long to sort", axis, type_text(x.type)));
+  if (flag(c, 2))
+    x = emit(c).ref(complement(emit(c).at(c.at), x));
+  return emit(c).ref(emit(c).at(c.at).argsort(x.value, axis));
+}
+
+// ---- random numbers
+
 Datum random_seed(const BuiltinCall &c) { return c.lowering.random_seed(c.at); }
 
 Datum random_bits(const BuiltinCall &c) {
@@ -311,6 +360,9 @@ constexpr Builtin table[] = {
     {"concat", "tensors, axis?", false, concat},
     {"slice", "x, axis, start, count, step?", false, slice},
     {"arange", "count", false, arange},
+    {"gather", "x, index, axis?", false, gather},
+    {"scatter_add", "x, index, count, axis?", false, scatter_add},
+    {"argsort", "x, axis?, descending?", false, argsort},
     {"random_seed", "", false, random_seed},
     {"random_bits", "shape, seed?", true, random_bits},
     {"zip", "...", true, zip},
@@ -318,8 +370,7 @@ constexpr Builtin table[] = {
     {"states", "...", false, states},
 };
 
-constexpr std::string_view planned[] = {"einsum",      "conv2d", "max_pool", "avg_pool",  "cumsum", "cumprod",
-                                        "segment_sum", "top_k",  "argsort",  "embedding", "gather", "pad"};
+constexpr std::string_view planned[] = {"einsum", "conv2d", "max_pool", "avg_pool", "pad"};
 
 } // namespace
 

@@ -2,7 +2,10 @@
 // Values are numbered by the order they were built in; only `finish` renumbers.
 #include "frontend/draft.h"
 
+#include "ir/eval.h"
+
 #include <algorithm>
+#include <set>
 
 namespace nnc {
 
@@ -66,6 +69,34 @@ std::optional<double> Draft::splat(Value value) const {
   if (node.op != Op::constant || !node.data->splat)
     return std::nullopt;
   return node.data->get(0);
+}
+
+std::optional<Tensor> Draft::known(Value value) const {
+  constexpr size_t most_nodes = 100;
+  constexpr int64_t most_elements = 1 << 16;
+  std::set<int> needed;
+  std::vector<int> open = {value.node};
+  while (!open.empty()) {
+    const int at = open.back();
+    open.pop_back();
+    const Node &node = function_.nodes[at];
+    if (!needed.insert(at).second)
+      continue;
+    if ((family(node.op) == Family::structure && node.op != Op::constant) || node.type().elements() > most_elements ||
+        needed.size() > most_nodes)
+      return std::nullopt;
+    for (Value operand : node.operands)
+      open.push_back(operand.node);
+  }
+  std::map<int, Tensor> tensors;
+  for (int at : needed) {
+    const Node &node = function_.nodes[at];
+    std::vector<const Tensor *> operands;
+    for (Value operand : node.operands)
+      operands.push_back(&tensors.at(operand.node));
+    tensors[at] = node.op == Op::constant ? *node.data : eval(node.op, operands, node.attrs, node.type());
+  }
+  return expanded(tensors.at(value.node));
 }
 
 Function Draft::finish(const std::string &name, const std::string &doc, const Loc &loc, const std::vector<State> &states,

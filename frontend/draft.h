@@ -40,6 +40,8 @@ public:
   bool is_argument(Value value) const { return node(value).op == Op::arg; }
   // The number every element is, if this is such a constant.
   std::optional<double> splat(Value value) const;
+  // The elements, if they follow from constants alone and are not too many.
+  std::optional<Tensor> known(Value value) const;
 
   // Arguments first (inputs, then states in order), what no result needs dropped, values named.
   Function finish(const std::string &name, const std::string &doc, const Loc &loc, const std::vector<State> &states,

@@ -13,6 +13,8 @@ namespace nnc {
 struct AxisRange {
   int64_t start = 0, size = 1, stride = 1;
   bool kept = true; // an index by one number drops the axis
+  // Places read from data, i32: the whole range is there, and the axes of this tensor take the place of the axis.
+  std::optional<TensorRef> place = {};
 };
 
 // An evaluated subscript.
@@ -63,11 +65,16 @@ public:
   // `base` with the part the subscripts name replaced by `part`.
   TensorRef replaced(const Operand &base, const std::vector<SubscriptValue> &subscripts, const Operand &part, const Span &at);
   TensorRef sliced(const TensorRef &tensor, const std::vector<AxisRange> &ranges, const Span &at);
+  // Whole numbers as i32; an error for other tensors.
+  TensorRef places(const Operand &index);
 
   // ---- reductions (reductions.cpp)
   TensorRef reduce(Op op, const Operand &operand, const Shape &axes, bool keepdims, const Span &at);
   // Axes counted from the front, in order; an error if one is not there or stands twice.
   Shape axes_of(const TensorRef &tensor, const Operand &axis);
+
+  // The entry fails with this message where an element of the bools is false.
+  void check(const TensorRef &holds, const std::string &message, const Span &at);
 
   // ---- messages (size_origin.cpp)
   // Where the size of an axis comes from, as a note: a declaration, or the operation that made it.
@@ -82,6 +89,7 @@ private:
   Datum power(const Operand &base, const Operand &exponent, const Span &at);
   std::vector<TensorRef> same_shape(const std::vector<Operand> &operands, const Span &at);
   std::vector<AxisRange> ranges_of(const TensorRef &tensor, const std::vector<SubscriptValue> &subscripts, const Span &base);
+  TensorRef checked_places(const SubscriptValue &s, int64_t size, const std::string &of);
 };
 
 // Compile-time arithmetic on numbers, bools, strings and lists; fails through `trace` where it has no meaning.

@@ -1,4 +1,5 @@
-// Indexing of tensors and lists: numbers, slices and `...`, all known at compile time, with NumPy's meaning.
+// Indexing of tensors and lists with NumPy's meaning: numbers, slices and `...`, all known at compile time, and whole-number
+// tensors, whose elements are checked here where they follow from constants, else by every call of the entry.
 #include "frontend/emit.h"
 
 #include <algorithm>
@@ -62,13 +63,53 @@ std::vector<AxisRange> Emit::ranges_of(const TensorRef &tensor, const std::vecto
       ranges.push_back(range);
       continue;
     }
-    if (s.index.datum.is<TensorRef>() || s.index.datum.is<List>())
-      trace.fail(s.span, "indexing with a tensor is not compiled yet");
-    const int64_t index = whole_number(s.index, "an index");
-    ranges.push_back({from_front(trace, s, index, size, fmt::format("axis {} of {}", ranges.size(), what)), 1, 1, false});
+    const std::string of = fmt::format("axis {} of {}", ranges.size(), what);
+    if (!s.index.datum.is<TensorRef>() && !s.index.datum.is<List>()) {
+      ranges.push_back({from_front(trace, s, whole_number(s.index, "an index"), size, of), 1, 1, false});
+      continue;
+    }
+    const TensorRef place = checked_places(s, size, of);
+    for (const AxisRange &range : ranges)
+      if (place.type.rank() > 0 && range.place && range.place->type.rank() > 0)
+        trace.fail(s.span, fmt::format("two indices with axes of their own, {} and {}", type_text(range.place->type),
+                                       type_text(place.type)));
+    ranges.push_back({0, size, 1, true, place});
   }
   take_whole(tensor.type.rank() - static_cast<int64_t>(ranges.size()));
   return ranges;
+}
+
+TensorRef Emit::places(const Operand &index) {
+  const TensorRef places = tensor(index, DType::i32);
+  if (is_bool(places.type.dtype))
+    trace.fail(index.span, fmt::format("a mask, {}, is no index; to choose, write where(mask, a, b)", type_text(places.type)));
+  if (!is_integer(places.type.dtype))
+    trace.fail(index.span, fmt::format("an index must be whole numbers, not {}; write i32(…)", type_text(places.type)));
+  return converted(places, DType::i32, index.span);
+}
+
+// Places in an axis of `size` elements.
+TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std::string &of) {
+  const TensorRef given = tensor(s.index, DType::i32), places = this->places({given, s.span});
+  Builder &b = at(s.span);
+  if (std::optional<Tensor> known = draft->known(given.value)) {
+    Tensor numbers(places.type);
+    for (int64_t i = 0; i < places.type.elements(); ++i)
+      numbers.set_int(i, from_front(trace, s, known->get_int(i), size, of));
+    return std::equal(numbers.bytes.begin(), numbers.bytes.end(), known->bytes.begin(), known->bytes.end())
+               ? places
+               : ref(b.constant(std::move(numbers)));
+  }
+  std::optional<Value> holds;
+  if (given.type.dtype != DType::u8)
+    holds = b.op(Op::logical_not, {b.lt(given.value, b.constant_int(given.type, 0))});
+  if (nnc::holds(given.type.dtype, static_cast<double>(size))) {
+    const Value below = b.lt(given.value, b.constant_int(given.type, size));
+    holds = holds ? b.op(Op::logical_and, {*holds, below}) : below;
+  }
+  if (holds)
+    check(ref(*holds), fmt::format("index outside 0..{}", size - 1), s.span);
+  return places;
 }
 
 TensorRef Emit::sliced(const TensorRef &tensor, const std::vector<AxisRange> &ranges, const Span &at) {
@@ -81,7 +122,13 @@ TensorRef Emit::sliced(const TensorRef &tensor, const std::vector<AxisRange> &ra
       kept.push_back(range.size);
   }
   Builder &b = this->at(at);
-  return ref(b.reshape(b.slice(tensor.value, start, shape, stride), kept));
+  Value part = b.reshape(b.slice(tensor.value, start, shape, stride), kept);
+  for (size_t i = ranges.size(), axis = kept.size(); i-- > 0;) { // backwards: axes in front keep their numbers
+    axis -= ranges[i].kept;
+    if (ranges[i].place)
+      part = b.gather(part, ranges[i].place->value, static_cast<int64_t>(axis));
+  }
+  return ref(part);
 }
 
 Datum Emit::index(const Operand &base, const std::vector<SubscriptValue> &subscripts) {
@@ -106,20 +153,29 @@ Datum Emit::index(const Operand &base, const std::vector<SubscriptValue> &subscr
   return sliced(x, ranges_of(x, subscripts, base.span), base.span);
 }
 
-// The part lies in a padded tensor of x's shape; a mask padded likewise says where to take it.
+// The part lies in a padded tensor of x's shape, repeated along axes whose place is known at run time; masks say where to take
+// it.
 TensorRef Emit::replaced(const Operand &base, const std::vector<SubscriptValue> &subscripts, const Operand &part,
                          const Span &at) {
   if (!base.datum.is<TensorRef>())
     trace.fail(base.span, fmt::format("only a part of a tensor can be assigned, not of {}", kind_text(base.datum)));
   const TensorRef x = tensor(base);
   const std::vector<AxisRange> ranges = ranges_of(x, subscripts, base.span);
-  Shape start, shape, stride, kept;
-  for (const AxisRange &range : ranges) {
+  Shape start, shape, stride, kept, kept_axes;
+  bool is_whole = true; // but for places
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const AxisRange &range = ranges[i];
+    if (range.place && range.place->type.rank() > 0)
+      trace.fail(at,
+                 fmt::format("the places {} name no one part; write where(…) or scatter_add(…)", type_text(range.place->type)));
     start.push_back(range.start);
     shape.push_back(range.size);
     stride.push_back(range.stride);
-    if (range.kept)
+    is_whole = is_whole && range.size == x.type.shape[i] && range.stride == 1;
+    if (range.kept && !range.place) {
       kept.push_back(range.size);
+      kept_axes.push_back(static_cast<int64_t>(i));
+    }
   }
   TensorRef value = tensor(part, x.type.dtype);
   if (value.type.dtype != x.type.dtype)
@@ -128,12 +184,19 @@ TensorRef Emit::replaced(const Operand &base, const std::vector<SubscriptValue> 
   if (broadcast_shapes(value.type.shape, kept) != kept)
     trace.fail(at, fmt::format("the part is {}, what is assigned to it {}", shape_text(kept), shape_text(value.type.shape)));
   Builder &b = this->at(at);
-  const DType dtype = x.type.dtype;
-  const Value inside = b.reshape(broadcast(value, kept, at).value, shape);
-  const auto fill = [&](DType type) { return b.constant_int(Type{type, {}}, 0); };
-  const Value placed = b.pad(inside, fill(dtype), start, x.type.shape, stride);
-  const Value mask = b.pad(b.constant_int(Type{DType::boolean, shape}, 1), fill(DType::boolean), start, x.type.shape, stride);
-  return ref(b.select(mask, placed, x.value));
+  Value placed = b.broadcast(broadcast(value, kept, at).value, shape, kept_axes), mask;
+  if (!is_whole) {
+    const auto fill = [&](DType type) { return b.constant_int(Type{type, {}}, 0); };
+    placed = b.pad(placed, fill(x.type.dtype), start, x.type.shape, stride);
+    mask = b.pad(b.constant_int(Type{DType::boolean, shape}, 1), fill(DType::boolean), start, x.type.shape, stride);
+  }
+  for (size_t i = 0; i < ranges.size(); ++i)
+    if (ranges[i].place) {
+      const Value index = b.iota(DType::i32, x.type.shape, static_cast<int64_t>(i));
+      const Value here = b.eq(index, b.broadcast(ranges[i].place->value, x.type.shape, {}));
+      mask = mask ? b.op(Op::logical_and, {mask, here}) : here;
+    }
+  return mask ? ref(b.select(mask, placed, x.value)) : ref(placed);
 }
 
 } // namespace nnc

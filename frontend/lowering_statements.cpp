@@ -191,17 +191,7 @@ void Lowering::require(const ast::Require &require) {
   }
   if (!tensor || !is_bool(tensor->type.dtype))
     trace.fail(require.condition->span, fmt::format("the condition must be a bool, not {}", kind_text(condition)));
-  // At run time all elements must hold: the smallest of them as 0 and 1.
-  Builder &b = emit.at(require.condition->span);
-  Value holds = tensor->value;
-  if (tensor->type.rank() > 0) {
-    Shape axes;
-    for (int64_t i = 0; i < tensor->type.rank(); ++i)
-      axes.push_back(i);
-    const Value least = b.reduce(Op::min, b.cast(holds, DType::i32), axes);
-    holds = b.eq(least, b.like(least, 1));
-  }
-  emit.draft->check(holds, message, trace.loc(require.condition->span));
+  emit.check(*tensor, message, require.condition->span);
 }
 
 void Lowering::yield(const ast::Yield &yield, const Span &at) {

@@ -48,4 +48,18 @@ TensorRef Emit::reduce(Op op, const Operand &operand, const Shape &axes, bool ke
   return ref(b.reshape(result, kept));
 }
 
+// All elements hold if the smallest of them, as 0 and 1, is 1.
+void Emit::check(const TensorRef &holds, const std::string &message, const Span &at) {
+  Builder &b = this->at(at);
+  Value all = holds.value;
+  if (holds.type.rank() > 0) {
+    Shape axes;
+    for (int64_t i = 0; i < holds.type.rank(); ++i)
+      axes.push_back(i);
+    const Value least = b.reduce(Op::min, b.cast(all, DType::i32), axes);
+    all = b.eq(least, b.like(least, 1));
+  }
+  draft->check(all, message, trace.loc(at));
+}
+
 } // namespace nnc

@@ -15,6 +15,8 @@ std::string_view recipe_name(Recipe recipe) {
     return "gemv";
   case Recipe::small_n:
     return "small_n";
+  case Recipe::sort:
+    return "sort";
   }
   return "";
 }

@@ -37,8 +37,13 @@ enum class Home : uint8_t {
 //   constant  `number`
 //   iota      access.offset + sum of access.strides[a] * index[a], as an integer
 //   elementwise ops, on operands of any smaller dependence
+//   gather    a load through `access` and, along the table's axis of attrs.shape[0] elements, attrs.stride[0] apart, at the place
+//             that its operand says; a place beyond an end is the end. No axis of the kernel lies along that axis.
 //   sum prod max min argmax   reduction of its operand over all inner axes, or (`partial`) over the row axes `attrs.axes`
 //   dot       sum over all inner axes of the product of its two operands, both loads
+//   scatter_add   `partial`: operand 0, summed over the row axes `attrs.axes` into the place that operand 1 says, as in gather;
+//             the place adds to the root's access. The vector axis and the grain axis are never among `attrs.axes`.
+//   argsort   (recipe sort) the places of its operand along the inner axis, in the order of their elements
 struct KernelNode {
   Op op = Op::arg;
   std::vector<int> operands;
@@ -67,6 +72,7 @@ struct KernelPointer {
   bool read = false, written = false; // both: in place
   Value value;                        // of the region the kernel was made from: what is read, or what is written
   int64_t elements = 0;               // of the buffer behind it (of one grain's part, for a partial root)
+  std::string name = {};              // of what is read
 };
 
 enum class Recipe : uint8_t {
@@ -74,6 +80,7 @@ enum class Recipe : uint8_t {
   gemm,    // dot, vectors along n, a tile of accumulators
   gemv,    // dot with one row: many vectors along n, or several rows of a transposed matrix at once
   small_n, // dot with few columns: vectors along the summed axis; as gemm where a vector is too short for the columns
+  sort,    // argsort of one inner axis, a row at a time in the scratch slot
 };
 std::string_view recipe_name(Recipe recipe);
 
@@ -104,6 +111,19 @@ struct Kernel {
 
   int64_t points() const; // product of all axes
 };
+
+// Values that are computed at one point from operands at that point.
+inline bool is_pointwise(Op op) { return is_elementwise(op) || op == Op::gather; }
+
+// Nodes that read memory through their `access`.
+inline bool is_load(Op op) { return op == Op::arg || op == Op::gather; }
+
+// How a partial root takes up one more term.
+inline Op combining_op(Op op) { return op == Op::scatter_add ? Op::sum : op; }
+
+// Bytes of an element of a row that is being sorted: its key and its place in one integer; and of the scratch slot.
+inline int64_t sort_pair_bytes(DType key) { return dtype_size(key) <= 4 ? 8 : 16; }
+inline int64_t sort_scratch_bytes(DType key, int64_t size) { return 2 * (size + 1) * sort_pair_bytes(key); }
 
 // How the gemm recipe cuts its matrices for the caches, and its scratch slot; from the shape alone. Byte offsets of: a tile of
 // finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, a block of A (block_rows x k_part, copied

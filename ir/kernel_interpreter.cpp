@@ -124,7 +124,9 @@ private:
   Shape sizes, first; // of this grain: points along every axis, and the index of the first
   std::vector<std::optional<Grid>> values;
 
-  static bool is_kept(const KernelNode &node) { return node.home != Home::none || is_reduce(node.op) || node.op == Op::dot; }
+  static bool is_kept(const KernelNode &node) {
+    return node.op != Op::scatter_add && (node.home != Home::none || is_reduce(node.op) || node.op == Op::dot);
+  }
 
   std::vector<int> axes_of(uint64_t mask) const {
     std::vector<int> axes;
@@ -190,8 +192,12 @@ private:
       grid.tensor = is_float(node.dtype) ? Tensor::filled(type, node.number) : Tensor::filled_int(type, node.integer);
     else if (node.op == Op::arg)
       grid.tensor = load(node.access, type, grid.axes);
+    else if (node.op == Op::gather)
+      grid.tensor = gather(node, type, grid.axes);
     else if (node.op == Op::iota)
       grid.tensor = index(node.access, type, grid.axes);
+    else if (node.op == Op::argsort)
+      grid.tensor = argsort(node, type, grid.axes);
     else if (node.op == Op::dot)
       grid.tensor = dot(node, type, grid.axes);
     else if (is_reduce(node.op))
@@ -206,6 +212,29 @@ private:
     copy(type.dtype, type.shape, start(access, type.dtype), strides_along(access, axes), tensor.bytes.data(),
          contiguous_strides(type.shape));
     return tensor;
+  }
+
+  Tensor gather(const KernelNode &node, const Type &type, const std::vector<int> &axes) {
+    const Tensor places = along(value(node.operands[0]), axes);
+    const std::byte *base = start(node.access, type.dtype);
+    const Shape strides = strides_along(node.access, axes);
+    const int64_t count = type.shape.empty() ? 1 : type.shape.back(), size = dtype_size(type.dtype);
+    Tensor tensor(type);
+    int64_t element = 0;
+    for_rows<1>(type.shape, {&strides}, [&](const std::array<int64_t, 1> &at) {
+      for (int64_t i = 0; i < count; ++i, ++element) {
+        const int64_t place = std::clamp<int64_t>(places.get_int(element), 0, node.attrs.shape[0] - 1);
+        const int64_t from = at[0] + (axes.empty() ? 0 : i * strides.back()) + place * node.attrs.stride[0];
+        std::memcpy(tensor.bytes.data() + element * size, base + from * size, size);
+      }
+    });
+    return tensor;
+  }
+
+  Tensor argsort(const KernelNode &node, const Type &type, const std::vector<int> &axes) {
+    const Tensor operand = along(value(node.operands[0]), axes);
+    const Tensor *pointer = &operand;
+    return eval(node.op, {&pointer, 1}, Attrs{.axis = type.rank() - 1}, type); // the inner axis is the last
   }
 
   Tensor index(const Access &access, const Type &type, const std::vector<int> &axes) const {
@@ -277,12 +306,32 @@ private:
     return along(product, result_axes);
   }
 
+  // Sums in the order of the entries, with the axis of the places last.
+  Tensor scatter_add(const KernelNode &node, std::vector<int> axes) {
+    const std::vector<int> summed(node.attrs.axes.begin(), node.attrs.axes.end());
+    Type type{node.dtype, shape_of(axes)};
+    const int64_t axis = type.rank();
+    type.shape.push_back(node.attrs.shape[0]);
+    axes.insert(axes.end(), summed.begin(), summed.end());
+    const Tensor updates = along(value(node.operands[0]), axes), places = along(value(node.operands[1]), summed);
+    const Tensor *operands[] = {&updates, &places};
+    return eval(node.op, operands, Attrs{.shape = type.shape, .axis = axis}, type);
+  }
+
   void write(const KernelRoot &root) {
     const KernelNode &node = kernel.nodes[root.node];
     uint64_t written = node.depends;
     for (size_t a = 0; a < sizes.size(); ++a)
       written |= uint64_t(root.access.strides[a] != 0) << a;
     const std::vector<int> axes = axes_of(written);
+    if (node.op == Op::scatter_add) {
+      const Tensor sums = scatter_add(node, axes);
+      Shape strides = strides_along(root.access, axes);
+      strides.push_back(node.attrs.stride[0]);
+      copy(node.dtype, sums.type.shape, sums.bytes.data(), contiguous_strides(sums.type.shape), start(root.access, node.dtype),
+           strides);
+      return;
+    }
     const Tensor tensor = expanded(along(value(root.node), axes));
     std::byte *to = start(root.access, node.dtype);
     if (leaves_partials(kernel, node))

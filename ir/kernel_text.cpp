@@ -221,45 +221,69 @@ private:
     for (const KernelNode &node : kernel.nodes)
       if (node.op == Op::arg && node.access.pointer == pointer && !node.name.empty())
         return "%" + node.name;
-    return fmt::format("%p{}", pointer);
+    const std::string &name = kernel.pointers[pointer].name;
+    return name.empty() ? fmt::format("%p{}", pointer) : "%" + name;
+  }
+
+  // An axis as a tensor in memory has it.
+  struct Step {
+    std::string index; // what counts along it: an axis of the kernel, or a value
+    int64_t size, stride;
+  };
+
+  std::vector<Step> steps_of(const Access &access) const {
+    std::vector<Step> steps;
+    for (size_t a = 0; a < access.strides.size(); ++a)
+      if (access.strides[a] != 0)
+        steps.push_back({axes[a], kernel.axes[a].size, access.strides[a]});
+    return steps;
   }
 
   // "2*r + c + 5"
-  std::string affine(const Access &access) const {
+  static std::string affine(const std::vector<Step> &steps, int64_t offset) {
     std::string text;
-    for (size_t a = 0; a < access.strides.size(); ++a)
-      if (access.strides[a] != 0)
-        text += fmt::format("{}{}{}", text.empty() ? "" : " + ",
-                            access.strides[a] == 1 ? "" : fmt::format("{}*", access.strides[a]), axes[a]);
-    if (text.empty() || access.offset != 0)
-      text += fmt::format("{}{}", text.empty() ? "" : " + ", access.offset);
+    for (const Step &step : steps)
+      text +=
+          fmt::format("{}{}{}", text.empty() ? "" : " + ", step.stride == 1 ? "" : fmt::format("{}*", step.stride), step.index);
+    if (text.empty() || offset != 0)
+      text += fmt::format("{}{}", text.empty() ? "" : " + ", offset);
     return text;
   }
 
   // Where a pointer is read or written: axes in order of their strides where these are those of a row-major tensor, else the
   // affine map; nothing where the tensor has just the kernel's first `whole` axes.
   std::string indices(const Access &access, int whole) const {
-    std::vector<int> order;
-    for (size_t a = 0; a < access.strides.size(); ++a)
-      if (access.strides[a] != 0)
-        order.push_back(static_cast<int>(a));
-    if (order.empty() && access.offset == 0)
+    const std::vector<Step> steps = steps_of(access);
+    if (steps.empty() && access.offset == 0)
       return "";
-    std::stable_sort(order.begin(), order.end(), [&](int x, int y) { return access.strides[x] > access.strides[y]; });
+    const std::string text = indices(steps, access.offset);
+    std::vector<std::string> first(axes.begin(), axes.begin() + std::max(whole, 0));
+    return whole > 0 && text == fmt::format("[{}]", fmt::join(first, ",")) ? "" : text;
+  }
+
+  static std::string indices(std::vector<Step> steps, int64_t offset) {
+    const std::vector<Step> as_given = steps;
+    std::ranges::stable_sort(steps, std::greater(), &Step::stride);
     int64_t stride = 1;
-    bool packed = access.offset == 0;
-    for (auto a = order.rbegin(); a != order.rend(); ++a) {
-      packed = packed && access.strides[*a] == stride;
-      stride *= kernel.axes[*a].size;
+    bool packed = offset == 0;
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+      packed = packed && step->stride == stride;
+      stride *= step->size;
     }
     if (!packed)
-      return fmt::format("[{}]", affine(access));
-    if (static_cast<int>(order.size()) == whole && std::is_sorted(order.begin(), order.end()) && order.back() == whole - 1)
-      return "";
+      return fmt::format("[{}]", affine(as_given, offset));
     std::vector<std::string> list;
-    for (int a : order)
-      list.push_back(axes[a]);
+    for (const Step &step : steps)
+      list.push_back(step.index);
     return fmt::format("[{}]", fmt::join(list, ","));
+  }
+
+  // "%table[%i,c]"
+  std::string entry(const KernelNode &node) const {
+    std::vector<Step> steps = steps_of(node.access);
+    steps.insert(steps.begin(), Step{operand(node.operands[0]).text, node.attrs.shape[0], node.attrs.stride[0]});
+    const std::string name = read_name(node.access.pointer);
+    return brief ? name.substr(1) + "[" + steps[0].index + "]" : name + indices(steps, node.access.offset);
   }
 
   int axis_count() const { return static_cast<int>(kernel.axes.size()); }
@@ -282,7 +306,7 @@ private:
       return {number, number[0] == '-' ? sign : atom};
     }
     if (node.op == Op::iota)
-      return {fmt::format("index({})", affine(node.access))};
+      return {fmt::format("index({})", affine(steps_of(node.access), node.access.offset))};
     return own_line[i] ? Text{names[i]} : expression(i);
   }
 
@@ -305,7 +329,11 @@ private:
     if (node.op == Op::dot)
       return {brief ? "dot"
                     : fmt::format("dot({}, {})", operand(node.operands[0], true).text, operand(node.operands[1], true).text)};
-    if (is_reduce(node.op))
+    if (node.op == Op::gather)
+      return {entry(node)};
+    if (node.op == Op::scatter_add)
+      return {fmt::format("{}_{}({}, {})", op_info(node.op).name, swept_axes(node), at(0).text, at(1).text)};
+    if (is_reduce(node.op) || node.op == Op::argsort)
       return {fmt::format("{}_{}({})", op_info(node.op).name, swept_axes(node), at(0).text)};
     if (const std::optional<Infix> sign = infix(node.op)) {
       const auto tighter = static_cast<Precedence>(sign->precedence + 1);

@@ -58,6 +58,21 @@ private:
 
   int axis_count() const { return static_cast<int>(kernel.axes.size()); }
 
+  // `by_data`: the access of a gather's load or a scatter_add's root, where every place counts.
+  Problem access(const KernelNode &node, const Access &access, bool by_data) const {
+    if (!by_data)
+      return this->access(access, node.dtype);
+    if (node.attrs.shape.size() != 1 || node.attrs.stride.size() != 1 || node.attrs.shape[0] < 1)
+      return problem("has no axis of places");
+    if (kernel.nodes[node.operands.back()].dtype != DType::i32)
+      return problem("places are {}", dtype_name(kernel.nodes[node.operands.back()].dtype));
+    Access last = access;
+    last.offset += (node.attrs.shape[0] - 1) * node.attrs.stride[0];
+    if (Problem found = this->access(access, node.dtype))
+      return found;
+    return this->access(last, node.dtype);
+  }
+
   Problem access(const Access &access, DType dtype) const {
     if (access.pointer < 0 || access.pointer >= static_cast<int>(kernel.pointers.size()))
       return problem("no pointer {}", access.pointer);
@@ -84,16 +99,40 @@ private:
     }
     if (axis_count() < 64 && node.depends >> axis_count() != 0)
       return problem("depends on axes that do not exist");
-    if (node.op == Op::arg || node.op == Op::iota) {
-      if (node.op == Op::arg) {
-        if (Problem found = access(node.access, node.dtype))
+    if (const size_t operands = node.op == Op::gather || node.op == Op::argsort ? 1
+                                : node.op == Op::scatter_add                    ? 2
+                                                                                : 0;
+        operands > node.operands.size())
+      return problem("has {} operands", node.operands.size());
+    if (is_load(node.op) || node.op == Op::iota) {
+      if (is_load(node.op)) {
+        if (Problem found = access(node, node.access, node.op == Op::gather))
           return found;
         if (!kernel.pointers[node.access.pointer].read)
           return problem("pointer {} is not read", node.access.pointer);
       }
       for (int a = 0; a < axis_count(); ++a)
-        if ((node.access.strides[a] != 0) != (node.depends >> a & 1))
+        if ((node.access.strides[a] != 0 || (below >> a & 1)) != (node.depends >> a & 1))
           return problem("axis {}: stride {} against the dependence", a, node.access.strides[a]);
+    } else if (node.op == Op::scatter_add) {
+      for (int64_t a : node.attrs.axes) {
+        if (a >= kernel.rows)
+          return problem("axis {} is no row axis", a);
+        if (a == kernel.vector_axis || (a == kernel.grain_axis && kernel.grains > 1))
+          return problem("adds along axis {}, which is cut", a);
+        below &= ~(uint64_t{1} << a);
+      }
+      if (!node.partial || node.depends != below)
+        return problem("depends on {:x}, its operands beside the summed axes on {:x}", node.depends, below);
+      if (kernel.nodes[node.operands[1]].depends & node.depends)
+        return problem("its places vary along more than the summed axes");
+    } else if (node.op == Op::argsort) {
+      if (kernel.recipe != Recipe::sort || axis_count() != kernel.rows + 1 || kernel.roots.size() != 1)
+        return problem("is not sorted alone");
+      if (node.depends != (below | uint64_t{1} << kernel.rows))
+        return problem("depends on {:x}, its operand on {:x}", node.depends, below);
+      if (kernel.scratch_bytes < sort_scratch_bytes(kernel.nodes[node.operands[0]].dtype, kernel.axes.back().size))
+        return problem("does not fit a scratch of {} bytes", kernel.scratch_bytes);
     } else if (is_reduce(node.op) || node.op == Op::dot) {
       if (!node.partial && sweep(node) >= kernel.stages)
         return problem("is reduced in stage {} of {}", sweep(node), kernel.stages);
@@ -113,7 +152,7 @@ private:
   Problem root(const KernelRoot &root) {
     if (root.node < 0 || root.node >= static_cast<int>(kernel.nodes.size()))
       return problem("no node {}", root.node);
-    if (Problem found = access(root.access, kernel.nodes[root.node].dtype))
+    if (Problem found = access(kernel.nodes[root.node], root.access, kernel.nodes[root.node].op == Op::scatter_add))
       return found;
     if (!kernel.pointers[root.access.pointer].written)
       return problem("pointer {} is not written", root.access.pointer);
@@ -143,8 +182,8 @@ private:
       return problem("partials in place");
     const std::vector<int> last = last_stages();
     for (size_t i = 0; i < kernel.nodes.size(); ++i)
-      if (const KernelNode &node = kernel.nodes[i]; node.op == Op::arg && node.access.pointer == p) {
-        if (node.access != root->access)
+      if (const KernelNode &node = kernel.nodes[i]; is_load(node.op) && node.access.pointer == p) {
+        if (node.op == Op::gather || node.access != root->access)
           return problem("is in place, but read at other elements");
         if (last[i] > written)
           return problem("is overwritten in stage {} and read in stage {}", written, last[i]);
@@ -311,29 +350,32 @@ private:
   static std::vector<int64_t> addresses(const Kernel &kernel, int pointer, const Ref &ref) {
     std::vector<int64_t> result;
     const int64_t size = dtype_size(kernel.pointers[pointer].dtype);
-    const auto collect = [&](const Access &access) {
+    const auto collect = [&](const KernelNode &node, const Access &access, bool by_data) {
       std::vector<int64_t> elements{access.offset};
+      const auto spread = [&](int64_t size, int64_t stride) {
+        const size_t count = elements.size();
+        for (int64_t i = 1; i < size && stride != 0; ++i)
+          for (size_t e = 0; e < count; ++e)
+            elements.push_back(elements[e] + i * stride);
+      };
       for (size_t a = 0; a < kernel.axes.size(); ++a)
-        if (access.strides[a] != 0) {
-          const size_t count = elements.size();
-          for (int64_t i = 1; i < kernel.axes[a].size; ++i)
-            for (size_t e = 0; e < count; ++e)
-              elements.push_back(elements[e] + i * access.strides[a]);
-        }
+        spread(kernel.axes[a].size, access.strides[a]);
+      if (by_data)
+        spread(node.attrs.shape[0], node.attrs.stride[0]);
       for (int64_t element : elements)
         for (int64_t byte = 0; byte < size; ++byte)
           result.push_back(ref.offset + element * size + byte);
     };
     for (const KernelNode &node : kernel.nodes)
-      if (node.op == Op::arg && node.access.pointer == pointer)
-        collect(node.access);
+      if (is_load(node.op) && node.access.pointer == pointer)
+        collect(node, node.access, node.op == Op::gather);
     for (const KernelRoot &root : kernel.roots)
       if (root.access.pointer == pointer) {
         if (leaves_partials(kernel, kernel.nodes[root.node]))
           for (int64_t byte = 0; byte < ref.bytes; ++byte)
             result.push_back(ref.offset + byte);
         else
-          collect(root.access);
+          collect(kernel.nodes[root.node], root.access, kernel.nodes[root.node].op == Op::scatter_add);
       }
     std::ranges::sort(result);
     return result;

@@ -2,6 +2,9 @@
 // member's result and of every use); what a reduction that is used inside sums away are the inner axes, all others are rows.
 // Then every member becomes a kernel node and every value read from memory a load with its strides.
 //
+// A gather is a member like an elementwise op, but its table stays in memory and the gathered axis is no axis of the kernel. A
+// scatter_add is a sum over rows whose place in the result is read from data. An argsort orders the points of the inner axis.
+//
 // Refused is what cannot run at one point at a time: shifted or regrouped values, two different inner reductions, elementwise
 // work below a dot, values that would be computed again for every row at a price. shape_kernel does the rest.
 #include "passes/form.h"
@@ -130,25 +133,47 @@ private:
     for (int member : members_) {
       const Node &node = region_.nodes[member];
       result_dims_.push_back(new_dims(node.type().shape));
+      if (node.op == Op::scatter_add)
+        result_dims_.back()[node.attrs.axis] = no_axis;
       std::vector<Use> uses;
       for (Value operand : node.operands) {
         uses.push_back(make_use(operand));
-        if (uses.back().source.kind == ElementSource::Kind::member)
-          used_inside_[member_index(uses.back().source.value.node)] = true;
+        if (uses.back().source.kind != ElementSource::Kind::member)
+          continue;
+        const int producer = uses.back().source.value.node;
+        if (region_.nodes[producer].op == Op::scatter_add || region_.nodes[producer].op == Op::argsort)
+          throw Refused{fmt::format("{} is used inside", op_info(region_.nodes[producer].op).name)};
+        used_inside_[member_index(producer)] = true;
+      }
+      if (node.op == Op::gather) {
+        if (uses[0].source.kind != ElementSource::Kind::buffer)
+          throw Refused{"a table that is not in memory"};
+        uses[0].dims[node.attrs.axis] = no_axis;
       }
       uses_.push_back(std::move(uses));
     }
-    for (Value root : roots_)
+    for (Value root : roots_) {
       root_uses_.push_back(make_use(root));
+      Use &use = root_uses_.back();
+      if (use.source.kind != ElementSource::Kind::member || region_.node(use.source.value).op != Op::scatter_add)
+        continue;
+      if (root != use.source.value)
+        throw Refused{"a view of scatter_add leaves"};
+      use.dims = result_dims_[member_index(root.node)];
+    }
   }
 
   void unite_axes() {
     for (size_t m = 0; m < members_.size(); ++m) {
       const Node &node = region_.nodes[members_[m]];
-      if (is_elementwise(node.op)) {
+      if (is_elementwise(node.op) || node.op == Op::argsort) {
         for (const Use &use : uses_[m])
           for (size_t i = 0; i < use.dims.size(); ++i)
             unite(use.dims[i], result_dims_[m][i]);
+      } else if (node.op == Op::gather) {
+        unite_indexed(node, uses_[m][0].dims, uses_[m][1].dims, result_dims_[m]);
+      } else if (node.op == Op::scatter_add) {
+        unite_indexed(node, result_dims_[m], uses_[m][1].dims, uses_[m][0].dims);
       } else if (is_reduce(node.op)) {
         size_t kept = 0;
         for (size_t i = 0; i < uses_[m][0].dims.size(); ++i)
@@ -169,11 +194,23 @@ private:
     }
   }
 
+  // The axes of `index` stand in `entries` where `whole` has the axis that the index counts.
+  void unite_indexed(const Node &node, const std::vector<int> &whole, const std::vector<int> &index,
+                     const std::vector<int> &entries) {
+    const size_t axis = node.attrs.axis, count = index.size();
+    for (size_t i = 0; i < count; ++i)
+      unite(index[i], entries[axis + i]);
+    for (size_t i = 0; i < whole.size(); ++i)
+      if (i != axis)
+        unite(whole[i], entries[i < axis ? i : i + count - 1]);
+  }
+
   static bool reduces(const Node &node, size_t axis) {
     return std::find(node.attrs.axes.begin(), node.attrs.axes.end(), static_cast<int64_t>(axis)) != node.attrs.axes.end();
   }
 
-  // Two readers of the same elements read them at the same point. (A dot has its own reasons to read one value twice.)
+  // Two readers of the same elements read them at the same point. (A dot has its own reasons to read one value twice, and a
+  // table is read anywhere.)
   void unite_readers() {
     std::map<std::tuple<Value, int64_t, Shape, Shape>, const std::vector<int> *> readers;
     auto note = [&](const Use &use) {
@@ -187,9 +224,9 @@ private:
         unite((*at->second)[i], use.dims[i]);
     };
     for (size_t m = 0; m < members_.size(); ++m)
-      if (region_.nodes[members_[m]].op != Op::dot)
-        for (const Use &use : uses_[m])
-          note(use);
+      if (const Op op = region_.nodes[members_[m]].op; op != Op::dot)
+        for (size_t i = op == Op::gather; i < uses_[m].size(); ++i)
+          note(uses_[m][i]);
     for (const Use &use : root_uses_)
       note(use);
   }
@@ -207,7 +244,7 @@ private:
     return std::all_of(root_uses_.begin(), root_uses_.end(), [&](const Use &use) { return distinct(use.dims); });
   }
 
-  // Axis classes that a reduction or dot sums away.
+  // Axis classes that a reduction or dot sums away, or an argsort orders.
   std::set<int> reduced(size_t m) {
     const Node &node = region_.nodes[members_[m]];
     std::set<int> result;
@@ -220,6 +257,9 @@ private:
       for (char label : labels.summed)
         if (int dim = uses_[m][0].dims[labels.lhs.find(label)]; dim != no_axis)
           result.insert(classes_.find(dim));
+    } else if (node.op == Op::argsort) {
+      if (int dim = result_dims_[m][node.attrs.axis]; dim != no_axis)
+        result.insert(classes_.find(dim));
     }
     return result;
   }
@@ -229,7 +269,7 @@ private:
     auto choose = [&](bool must) {
       for (size_t m = 0; m < members_.size(); ++m) {
         std::set<int> axes = reduced(m);
-        if (axes.empty() || must != (used_inside_[m] || region_.nodes[members_[m]].op == Op::dot))
+        if (axes.empty() || must != (used_inside_[m] || !is_reduce(region_.nodes[members_[m]].op)))
           continue;
         if (chosen && must && axes != inner_)
           throw Refused{"two reductions over different axes are used inside"};
@@ -335,18 +375,24 @@ private:
   }
 
   int load(const Use &use, DType dtype) {
+    const Value from = use.source.value;
+    KernelNode node;
+    node.dtype = dtype;
+    node.op = Op::arg;
+    node.access = read_access(use, dtype);
+    node.loc = region_.node(from).loc;
+    node.name = region_.node(from).names[from.index];
+    return add_once(std::move(node));
+  }
+
+  Access read_access(const Use &use, DType dtype) {
     const ElementSource &source = use.source;
     auto [at, added] = pointer_of_value_.try_emplace(source.value, static_cast<int>(kernel_.pointers.size()));
     int64_t element_count = source.kind == ElementSource::Kind::constant ? 1 : region_.type(source.value).elements();
     if (added)
-      kernel_.pointers.push_back({dtype, true, false, source.value, element_count});
-    KernelNode node;
-    node.dtype = dtype;
-    node.op = Op::arg;
-    node.access = make_access(at->second, source.offset, source.strides, use.dims);
-    node.loc = region_.node(source.value).loc;
-    node.name = region_.node(source.value).names[source.value.index];
-    return add_once(std::move(node));
+      kernel_.pointers.push_back(
+          {dtype, true, false, source.value, element_count, region_.node(source.value).names[source.value.index]});
+    return make_access(at->second, source.offset, source.strides, use.dims);
   }
 
   // A load or index, unless it is there already.
@@ -366,17 +412,65 @@ private:
       node.dtype = source.type().dtype;
       node.loc = source.loc;
       node.name = source.name();
-      for (size_t i = 0; i < source.operands.size(); ++i) {
+      for (size_t i = source.op == Op::gather; i < source.operands.size(); ++i) {
         node.operands.push_back(node_of_use(uses_[m][i], region_.type(source.operands[i]).dtype));
         const KernelNode &operand = kernel_.nodes[node.operands.back()];
         node.depends |= operand.depends;
         node.stage = std::max(node.stage, operand.stage);
       }
-      if (is_elementwise(source.op))
+      if (is_elementwise(source.op)) {
         node.attrs = source.attrs;
-      node_of_member_.push_back(is_elementwise(source.op) ? add_node(std::move(node))
-                                                          : add_reduction(std::move(node), source, m));
+        node_of_member_.push_back(add_node(std::move(node)));
+      } else if (source.op == Op::gather) {
+        const Use &table = uses_[m][0];
+        node.access = read_access(table, node.dtype);
+        node.depends |= varies(node.access);
+        node.attrs.stride = {table.source.strides[source.attrs.axis]};
+        node.attrs.shape = {region_.type(source.operands[0]).shape[source.attrs.axis]};
+        node_of_member_.push_back(add_node(std::move(node)));
+      } else if (source.op == Op::scatter_add) {
+        node_of_member_.push_back(add_scatter(std::move(node), source, m));
+      } else if (source.op == Op::argsort) {
+        node_of_member_.push_back(add_argsort(std::move(node), m));
+      } else {
+        node_of_member_.push_back(add_reduction(std::move(node), source, m));
+      }
     }
+  }
+
+  int add_scatter(KernelNode node, const Node &source, size_t m) {
+    if (std::any_of(members_.begin(), members_.end(), [&](int member) { return region_.nodes[member].op == Op::dot; }))
+      throw Refused{"scatter_add beside a dot"}; // which wants vectors and grains of its own
+    node.partial = true;
+    for (size_t i = 0; i < uses_[m][1].dims.size(); ++i)
+      if (int dim = uses_[m][1].dims[i]; dim != no_axis) {
+        if (inner_.contains(classes_.find(dim)))
+          throw Refused{"scatter_add along an inner axis"};
+        node.attrs.axes.push_back(axis(dim));
+        node.depends &= ~(uint64_t{1} << axis(dim));
+      }
+    std::sort(node.attrs.axes.begin(), node.attrs.axes.end());
+    node.attrs.shape = {source.attrs.shape[source.attrs.axis]};
+    node.attrs.stride = {contiguous_strides(source.attrs.shape)[source.attrs.axis]};
+    return add_node(std::move(node));
+  }
+
+  int add_argsort(KernelNode node, size_t m) {
+    if (roots_.size() != 1 || roots_[0] != Value{members_[m], 0})
+      throw Refused{"an argsort beside other results"};
+    if (reduced(m).empty())
+      return add_zero();
+    if (node.stage > 0)
+      throw Refused{"an argsort of what is reduced"};
+    node.depends |= inner_mask();
+    return add_node(std::move(node));
+  }
+
+  int add_zero() {
+    KernelNode zero;
+    zero.op = Op::constant;
+    zero.dtype = DType::i32;
+    return add_node(std::move(zero));
   }
 
   int add_reduction(KernelNode node, const Node &source, size_t m) {
@@ -396,14 +490,8 @@ private:
       node.stage = 1;
       return kernel_.dot = add_node(std::move(node));
     }
-    if (axes.empty()) {
-      if (source.op != Op::argmax)
-        return node.operands[0];
-      KernelNode zero;
-      zero.op = Op::constant;
-      zero.dtype = DType::i32;
-      return add_node(std::move(zero));
-    }
+    if (axes.empty())
+      return source.op == Op::argmax ? add_zero() : node.operands[0];
     std::set<int> rows;
     for (int axis_class : axes)
       if (!inner_.contains(axis_class))
@@ -489,9 +577,9 @@ private:
     int again = 0;
     for (size_t m = 0; m < members_.size(); ++m) {
       const KernelNode &node = kernel_.nodes[node_of_member_[m]];
-      if (is_elementwise(node.op) && (node.depends & row_mask) != row_mask)
+      if (is_pointwise(node.op) && (node.depends & row_mask) != row_mask)
         again += op_info(node.op).weight;
-      if (is_elementwise(node.op) && kernel_.dot >= 0 && (node.depends & inner_mask()))
+      if (is_pointwise(node.op) && kernel_.dot >= 0 && (node.depends & inner_mask()))
         throw Refused{"elementwise work below the dot"};
       if ((is_reduce(node.op) || node.op == Op::dot) && !node.partial && (node.depends & row_mask) != row_mask)
         throw Refused{"a reduction would be computed again for every row"};

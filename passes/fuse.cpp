@@ -7,7 +7,7 @@
 // Every computing node starts alone; views, splat constants and iotas belong to whoever reads them. Groups that are joined by
 // a value merge, largest value first, then groups that read the same value, wherever form_kernel accepts the union and no
 // path through a third group would make a cycle. Last, a value that is stored only for others is computed again by them where
-// that is cheap. Reshapes of strided memory and computed-from-nothing operands of a dot are stored first.
+// that is cheap. Reshapes of strided memory, and operands of a dot and tables that are computed from nothing, are stored first.
 #include "passes/passes.h"
 
 #include "passes/access.h"
@@ -27,7 +27,9 @@ namespace {
 constexpr int cheap_weight = 8;
 constexpr size_t most_trials = 8; // of a reader, to merge with others of the same value
 
-bool computes(Op op) { return is_elementwise(op) || is_reduce(op) || family(op) == Family::contract; }
+bool computes(Op op) {
+  return is_pointwise(op) || is_reduce(op) || family(op) == Family::contract || op == Op::scatter_add || op == Op::argsort;
+}
 bool nothing_is_member(int) { return false; }
 
 class Fuser {
@@ -59,7 +61,7 @@ private:
   int mark_ = 0;
   std::vector<bool> escapes_; // a result of the function, or read by something that is no kernel
 
-  // A reshape that has no affine map, or a dot's operand that is not in memory, is read from a copy.
+  // A reshape that has no affine map, or a dot's operand or a table that is not in memory, is read from a copy.
   void store_first() {
     std::vector<Value> wanted;
     for (const Node &node : old_.nodes) {
@@ -68,8 +70,8 @@ private:
         if (!reshape_strides(old_.type(node.operands[0]).shape, source.strides, node.type().shape))
           wanted.push_back(node.operands[0]);
       }
-      if (node.op == Op::dot)
-        for (Value operand : node.operands)
+      if (node.op == Op::dot || node.op == Op::gather)
+        for (Value operand : std::span(node.operands).first(node.op == Op::dot ? 2 : 1))
           if (ElementSource source = resolve(old_, operand, nothing_is_member);
               source.kind == ElementSource::Kind::constant || source.kind == ElementSource::Kind::index)
             wanted.push_back(operand);

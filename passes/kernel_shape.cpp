@@ -4,6 +4,7 @@
 #include "passes/form.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace nnc {
@@ -19,7 +20,7 @@ constexpr int64_t most_small_n = 16, least_small_n_k = 64; // of recipe small_n:
 
 void for_each_access(Kernel &kernel, auto &&f) {
   for (KernelNode &node : kernel.nodes)
-    if (node.op == Op::arg || node.op == Op::iota)
+    if (is_load(node.op) || node.op == Op::iota)
       f(node.access);
   for (KernelRoot &root : kernel.roots)
     f(root.access);
@@ -114,28 +115,38 @@ bool is_element(const Kernel &kernel, const KernelNode &node) { return (node.dep
 double vector_cost(const Kernel &kernel, int axis) {
   double points = static_cast<double>(kernel.points());
   double cost = 0;
-  auto access_cost = [&](const Access &access, uint64_t depends, double strided) {
+  auto access_cost = [&](int64_t stride, uint64_t depends, double strided) {
     double times = static_cast<double>(points_of(kernel, depends | row_mask(kernel))) / points;
-    int64_t stride = access.strides[axis];
     cost += times * (stride == 0 ? 0.2 : stride == 1 ? 1 : strided);
   };
   for (const KernelNode &node : kernel.nodes) {
-    if (node.op == Op::arg)
-      access_cost(node.access, node.depends, 6);
+    if (node.op == Op::gather && kernel.nodes[node.operands[0]].depends >> axis & 1)
+      access_cost(-1, node.depends, 6);
+    else if (is_load(node.op))
+      access_cost(node.access.strides[axis], node.depends, 6);
     if ((is_reduce(node.op) || node.op == Op::dot) && !node.partial && kernel.axes[axis].inner)
       cost += 20.0 * static_cast<double>(points_of(kernel, row_mask(kernel))) / points;
   }
   for (const KernelRoot &root : kernel.roots)
-    access_cost(root.access, kernel.nodes[root.node].depends, 10);
+    access_cost(root.access.strides[axis], kernel.nodes[root.node].depends, 10);
   constexpr int64_t lanes = 16;
   int64_t size = kernel.axes[axis].size;
   return cost * static_cast<double>((size + lanes - 1) / lanes * lanes) / static_cast<double>(size);
+}
+
+// Whether entries along the axis go to places that are read from data: two points may add to one element, in their order.
+bool scatters_along(const Kernel &kernel, int axis) {
+  return std::any_of(kernel.nodes.begin(), kernel.nodes.end(), [&](const KernelNode &node) {
+    return node.op == Op::scatter_add && std::find(node.attrs.axes.begin(), node.attrs.axes.end(), axis) != node.attrs.axes.end();
+  });
 }
 
 void choose_vector_axis(Kernel &kernel) {
   int best = -1;
   double best_cost = INFINITY;
   for (int a = 0; a < static_cast<int>(kernel.axes.size()); ++a) {
+    if (scatters_along(kernel, a))
+      continue;
     double cost = vector_cost(kernel, a);
     if (cost <= best_cost) { // ties: the innermost
       best = a;
@@ -200,7 +211,7 @@ void choose_homes(Kernel &kernel) {
   for (size_t i = 0; i < count; ++i) {
     KernelNode &node = kernel.nodes[i];
     node.home = is_element(kernel, node) ? Home::none : Home::acc;
-    chain[i] = is_elementwise(node.op) ? op_info(node.op).weight : 1;
+    chain[i] = is_pointwise(node.op) ? op_info(node.op).weight : 1;
     for (int operand : node.operands)
       if (is_element(kernel, kernel.nodes[operand]))
         chain[i] += chain[operand];
@@ -231,11 +242,19 @@ void count_work(Kernel &kernel) {
       axes |= kernel.nodes[operand].depends;
     if (node.op == Op::dot)
       axes = ~uint64_t{0};
-    if (is_elementwise(node.op) || is_reduce(node.op) || node.op == Op::dot)
-      kernel.flop += static_cast<double>(points_of(kernel, axes)) * op_info(node.op).weight;
+    const int passes = node.op == Op::argsort ? std::bit_width(static_cast<uint64_t>(kernel.axes.back().size)) : 1;
+    if (node.op != Op::arg && node.op != Op::constant && node.op != Op::iota)
+      kernel.flop += static_cast<double>(points_of(kernel, axes)) * op_info(node.op).weight * passes;
   }
-  for (const KernelPointer &pointer : kernel.pointers)
-    kernel.bytes += static_cast<double>(pointer.elements * dtype_size(pointer.dtype)) * (pointer.read + pointer.written);
+  for (size_t p = 0; p < kernel.pointers.size(); ++p) {
+    const KernelPointer &pointer = kernel.pointers[p];
+    int64_t read = 0; // of a table, no more than is asked for
+    for (const KernelNode &node : kernel.nodes)
+      if (is_load(node.op) && node.access.pointer == static_cast<int>(p))
+        read += node.op == Op::gather ? points_of(kernel, node.depends) : pointer.elements;
+    kernel.bytes +=
+        static_cast<double>((std::min(read, pointer.elements) + pointer.elements * pointer.written) * dtype_size(pointer.dtype));
+  }
 }
 
 // What must stay together along an axis, so that a grain does not repeat work of another.
@@ -257,10 +276,13 @@ void cut_grains(Kernel &kernel) {
     return;
   auto units = [&](int axis) { return std::max<int64_t>(1, kernel.axes[axis].size / grain_unit(kernel, axis)); };
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
-  kernel.grain_axis = 0;
-  for (int a = 1; a < kernel.rows; ++a)
-    if (units(kernel.grain_axis) < wanted && units(a) > units(kernel.grain_axis))
-      kernel.grain_axis = a;
+  int best = -1; // a grain has the places that it adds to for itself
+  for (int a = 0; a < kernel.rows; ++a)
+    if (!scatters_along(kernel, a) && (best < 0 || (units(best) < wanted && units(a) > units(best))))
+      best = a;
+  if (best < 0)
+    return;
+  kernel.grain_axis = best;
   if (kernel.recipe == Recipe::gemm) {
     // Cut along its columns, a dot copies every panel of B once, and column sums need no partials. Blocked, it copies all of B
     // for every block of rows anyway.
@@ -277,7 +299,11 @@ void cut_grains(Kernel &kernel) {
 
 void shape_kernel(Kernel &kernel) {
   merge_axes(kernel);
-  if (!choose_gemm(kernel)) {
+  const KernelNode *first_root = kernel.roots.empty() ? nullptr : &kernel.nodes[kernel.roots[0].node];
+  const bool sorts = first_root && first_root->op == Op::argsort;
+  if (sorts) {
+    kernel.recipe = Recipe::sort;
+  } else if (!choose_gemm(kernel)) {
     kernel.recipe = kernel.dot >= 0 ? Recipe::gemv : Recipe::loop;
     choose_vector_axis(kernel);
   }
@@ -289,6 +315,8 @@ void shape_kernel(Kernel &kernel) {
   for (const KernelNode &node : kernel.nodes)
     if (node.home == Home::row)
       kernel.scratch_bytes += (home_bytes(kernel, node) + vector_bytes - 1) / vector_bytes * vector_bytes;
+  if (sorts)
+    kernel.scratch_bytes = sort_scratch_bytes(kernel.nodes[first_root->operands[0]].dtype, kernel.axes.back().size);
   if (kernel.recipe == Recipe::gemm)
     kernel.scratch_bytes = gemm_blocking(kernel).end;
   if (kernel.recipe == Recipe::small_n) {

@@ -48,9 +48,10 @@ bool can_overwrite(const Function &function, int node, int index, Value read) {
   if (kernel.nodes[root.node].partial)
     return false;
   for (const KernelNode &load : kernel.nodes)
-    if (load.op == Op::arg && kernel.pointers[load.access.pointer].value == argument)
-      // Same element at the same point, and no sweep after the one that writes it reads it again.
-      if (load.access.strides != root.access.strides || load.access.offset != root.access.offset || kernel.stages > 1)
+    if (is_load(load.op) && kernel.pointers[load.access.pointer].value == argument)
+      // Same element at the same point (a table is read anywhere), and no sweep after the one that writes it reads it again.
+      if (load.op == Op::gather || load.access.strides != root.access.strides || load.access.offset != root.access.offset ||
+          kernel.stages > 1)
         return false;
   return true;
 }

@@ -1,5 +1,4 @@
 // Small graphs for what the order of loops, stages and steps has to get right. Most of them came out wrong once.
-#include "tests/ops/engines.h"
 #include "tests/ops/ways.h"
 
 #include <gtest/gtest.h>
@@ -7,14 +6,7 @@
 namespace nnc {
 namespace {
 
-void expect_right(const std::string &text) {
-  const Sample sample = sample_of_text("module \"t.nn\"\n" + text);
-  const Reference reference = reference_of(sample);
-  set_current_case("died in:\n" + text);
-  for (const std::string &cpu : runnable_cpus())
-    for (const Way &way : {whole_pipeline(cpu), fusion_alone(cpu), without_merges(cpu)})
-      EXPECT_EQ(problem_in(sample, reference, way), "") << text;
-}
+void expect_right(const std::string &text) { EXPECT_EQ(problem_in_text(text), ""); }
 
 // A state's next value made of parts of the state: none may be overwritten before it is read.
 TEST(Graphs, StateTurnedWithinItself) {

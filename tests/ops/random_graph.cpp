@@ -254,7 +254,7 @@ private:
   }
 
   void add_something() {
-    switch (below(16)) {
+    switch (below(18)) {
     case 0:
     case 1:
       return add_unary();
@@ -277,6 +277,9 @@ private:
     case 13:
     case 14:
       return add_dot();
+    case 15:
+    case 16:
+      return add_indexed();
     default:
       return add_layer();
     }
@@ -495,6 +498,30 @@ private:
       if (chance(40))
         std::swap(result[i - 1], result[below(static_cast<int64_t>(i))]);
     apply(Op::dot, {x, y}, {.labels = lhs + "," + rhs + "->" + result});
+  }
+
+  // Entries at places that are read from data, entries added up there, the order of a row.
+  void add_indexed() {
+    const Value x = some_value_where([&](Value v) { return rank(v) > 0; });
+    if (!x)
+      return;
+    const int64_t axis = below(rank(x));
+    if (!is_bool(dtype(x)) && chance(20)) {
+      apply(Op::argsort, {x}, {.axis = axis});
+    } else if (!is_bool(dtype(x)) && chance(50)) {
+      const int64_t count = below(rank(x) - axis + 1);
+      Shape index(shape(x).begin() + axis, shape(x).begin() + axis + count), whole = shape(x);
+      whole.erase(whole.begin() + axis, whole.begin() + axis + count);
+      whole.insert(whole.begin() + axis, one_of(sizes_));
+      if (element_count(whole) <= most_elements_)
+        apply(Op::scatter_add, {x, operand_like({DType::i32, index})}, {.shape = whole, .axis = axis});
+    } else {
+      Shape index;
+      for (int64_t r = below(3); r > 0; --r)
+        index.push_back(one_of(sizes_));
+      if (element_count(index) <= most_elements_)
+        apply(Op::gather, {x, operand_like({DType::i32, index})}, {.axis = axis});
+    }
   }
 
   // dot + bias, an activation.

@@ -72,6 +72,16 @@ std::vector<double> noise_scale(const Node &node, std::span<const Tensor *const>
       s *= 1 + static_cast<double>(terms(node, operands)) / 8;
     return scale;
   }
+  case Op::gather:
+    return {};
+  case Op::scatter_add: {
+    const Tensor positive = magnitudes(*operands[0]);
+    const Tensor *pointers[] = {&positive, operands[1]};
+    add_magnitudes(eval(node.op, pointers, node.attrs, result.type));
+    for (double &s : scale)
+      s *= 1 + static_cast<double>(operands[1]->type.elements()) / 8;
+    return scale;
+  }
   case Op::add:
   case Op::sub:
     add_magnitudes(*operands[0]);

@@ -90,6 +90,17 @@ std::string problem_in(const Sample &sample, const Reference &reference, const W
   }
 }
 
+std::string problem_in_text(const std::string &text) {
+  const Sample sample = sample_of_text("module \"t.nn\"\n" + text);
+  const Reference reference = reference_of(sample);
+  set_current_case("died in:\n" + text);
+  for (const std::string &cpu : runnable_cpus())
+    for (const Way &way : {whole_pipeline(cpu), fusion_alone(cpu), without_merges(cpu)})
+      if (std::string problem = problem_in(sample, reference, way); !problem.empty())
+        return problem + "\n" + text;
+  return "";
+}
+
 std::string problem_in(const Sample &sample, const Way &way) {
   try {
     return problem_in(sample, reference_of(sample), way);

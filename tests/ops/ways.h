@@ -33,4 +33,7 @@ Reference reference_of(const Sample &sample);
 std::string problem_in(const Sample &sample, const Reference &reference, const Way &way);
 std::string problem_in(const Sample &sample, const Way &way);
 
+// The functions of a module of IR text (without its first line), in every way on every processor.
+std::string problem_in_text(const std::string &text);
+
 } // namespace nnc

@@ -137,8 +137,6 @@ TEST(LoweringErrors, IndicesAndShapes) {
       {"y = x[0, 0, 0]", "3 indices for `x`, f32[2,3], which has 2 axes"},
       {"y = x[1:1]", "this slice of axis 0 of `x`, f32[2,3] is empty"},
       {"y = x[0.5]", "an index 0.5 is not whole"},
-      {"y = x[i]", "2:7: error: indexing with a tensor is not compiled yet"},
-      {"y = x[0..2]", "indexing with a tensor is not compiled yet"},
       {"y = x[::0]", "a step of 0"},
       {"y = x[..., ...]", "`...` can stand once"},
       {"y = [1, 2][5]", "index 5 is outside 0..2 of a list of 2"},
