@@ -108,7 +108,7 @@ class Topic:
         results = function(*given.values(), p) if net else function(*given.values())
         if not isinstance(results, dict):
             results = {"y": results}
-        if "y" in results and wrt != ():
+        if is_float(results.get("y")) and wrt != ():
             names = [key for key, x in given.items() if is_float(x)] if wrt is None else list(wrt)
             trained = [path for path in p if path not in frozen]
             y = results["y"]
