@@ -1,0 +1,64 @@
+import numpy
+import torch
+from harness import Topic, apart, f32, integers, normal
+
+topic = Topic("indexing")
+case, state = topic.case, topic.state
+
+
+def rows_of(x, index, axis=0):
+    """Whole entries of x along an axis; the axes of the index take its place."""
+    picked = x.index_select(axis % x.dim(), index.flatten().long())
+    return picked.unflatten(axis % x.dim(), list(index.shape)) if index.dim() != 1 else picked
+
+
+def added(x, index, count):
+    y = torch.zeros(count, *x.shape[index.dim():], dtype=x.dtype)
+    return y.index_add(0, index.flatten().long(), x.flatten(0, index.dim() - 1))
+
+
+case("gather_", rows_of, x=normal(7, 3), index=integers(5, high=7))
+case("gather_middle", lambda x, index: rows_of(x, index, 1), x=normal(2, 6, 3), index=integers(2, 4, high=6))
+case("gather_last", lambda x, index: rows_of(x, index, -1), x=normal(4, 9), index=integers(3, high=9))
+case("gather_beyond", lambda x, index: rows_of(x, index.clamp(0, 6)), x=normal(7, 3), index=integers(6, low=-3, high=11))
+case("table_rows", rows_of, x=normal(7, 3), index=integers(2, 5, high=7))
+case("row_at", lambda x, i: x[i.long()], x=normal(7, 3), i=numpy.int32(4))
+case("scatter", lambda x, index: added(x, index, 5), x=normal(8, 3), index=integers(8, high=5))
+case("scatter_deep", lambda x, index: added(x, index, 4), x=normal(2, 5, 3), index=integers(2, 5, high=4))
+state("words/embedding_0/table", normal(9, 4))
+case("embedding_", lambda tokens, p: rows_of(p["embedding_0/table"], tokens), net="words", tokens=integers(3, 5, high=9))
+
+
+def segment_mean(x, segment):
+    count = torch.bincount(segment.long(), minlength=5).clamp(min=1)
+    return added(x, segment, 5) / count.reshape(-1, 1)
+
+
+case("segment_sum_", lambda x, segment: added(x, segment, 5), x=normal(8, 3), segment=integers(8, high=4))
+case("segment_mean_", segment_mean, x=normal(8, 3), segment=integers(8, high=4))
+case("take", lambda x, index: torch.gather(x, 1, index.long()), x=normal(4, 6), index=integers(4, 3, high=6))
+case("take_first", lambda x, index: torch.gather(x, 0, index.long()), x=normal(4, 6), index=integers(2, 6, high=4))
+
+equals = f32([3, 1, 2, 1, 3], [0, -0.0, 5, -5, 0], [1, numpy.nan, -numpy.inf, numpy.inf, 2])
+case("sort_", lambda x: torch.sort(x, dim=-1)[0], x=apart(4, 9))
+case("sort_first", lambda x: torch.sort(x, dim=0)[0], x=apart(7, 3))
+case("argsort_", lambda x: {  # stable; NaN last, in both directions
+    "up": torch.sort(x, stable=True)[1], "first": torch.sort(x, dim=0, stable=True)[1], "sorted": torch.sort(x)[0],
+    "down": torch.sort(torch.nan_to_num(-x, nan=torch.inf, posinf=torch.finfo(torch.float64).max), stable=True)[1]}, x=equals)
+case("top", lambda x: {"y": torch.topk(x, 3)[0], "index": torch.topk(x, 3)[1]}, x=apart(4, 7))
+case("top_first", lambda x: {"y": torch.topk(x, 2, dim=0)[0], "index": torch.topk(x, 2, dim=0)[1]}, x=apart(6, 3))
+
+case("cumsum_", lambda x: x.cumsum(0), x=normal(11, 3))
+case("cumsum_last", lambda x: x.cumsum(-1), x=normal(2, 3, 8))
+case("cumprod_", lambda x: x.cumprod(0), x=normal(7, 3))
+case("cumprod_of_zeros", lambda x: x.cumprod(1), x=f32([2, 0, 3, -1], [0, 2, 0, 5], [1, 2, 3, 4]))
+case("cumsum_whole", lambda a: {"y": a.cumsum(0)}, a=integers(9, low=-9, high=9))
+
+
+def twice(x, index, u):
+    """The derivative of a derivative through places that come more than once."""
+    g, = torch.autograd.grad((torch.tanh(rows_of(x, index)) ** 2).sum(), x, create_graph=True)
+    return {"g": g, "h": torch.autograd.grad((g * u).sum(), x)[0]}
+
+
+case("twice", twice, x=normal(5, 3), index=integers(8, high=5), u=normal(5, 3))
