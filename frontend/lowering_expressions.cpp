@@ -130,7 +130,10 @@ void Lowering::fail_unknown(const std::string &name, const Span &span, std::stri
   std::vector<std::string> known;
   for (const auto &[local, _] : frame_->names)
     known.push_back(local);
-  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, names_.did_you_mean(name, known, frame_->source)));
+  std::string hint = names_.did_you_mean(name, known, frame_->source);
+  if (hint.empty() && name[0] >= 'A' && name[0] <= 'Z')
+    hint = "; a call binds a capitalised name where it stands alone in a parameter's type, from left to right";
+  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, hint));
 }
 
 Datum Lowering::eval_list(const ast::List &list) {

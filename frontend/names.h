@@ -4,6 +4,7 @@
 #include "frontend/ast.h"
 #include "frontend/files.h"
 
+#include <array>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -46,10 +47,10 @@ private:
   struct Places { // where the names of a file were declared or used; functions and values may share names
     std::unordered_map<std::string, Span> functions, values;
   };
-  // The tables in which `user` looks names up, in this order.
-  std::vector<const Table *> seen_by(const Source *user) const {
+  // The tables in which `user` looks names up, in this order; the library has one only.
+  std::array<const Table *, 2> seen_by(const Source *user) const {
     const auto own = files_.find(user);
-    return own == files_.end() ? std::vector{&library_} : std::vector{&own->second, &library_};
+    return {own == files_.end() ? &library_ : &own->second, &library_};
   }
   template <typename T> const T *find(ByName<T> Table::*kind, const std::string &name, const Source *user) const {
     for (const Table *table : seen_by(user))

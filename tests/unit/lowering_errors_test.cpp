@@ -255,6 +255,8 @@ TEST(LoweringErrors, FilesAndEntries) {
       {"entry go(x: f32[N]) { return y = x }\n", "unknown name `N`"},
       {"entry go(x: T[3]) { return y = x }\n", "unknown dtype `T`"},
       {"entry go(x: f32[0]) { return y = x }\n", "a size must be at least 1, not 0"},
+      {"fn f(x: f32[2 * N], y: f32[N]) = x\nentry go(x: f32[6], y: f32[3]) { return z = f(x, y) }\n",
+       "1:17: error: unknown name `N`; a call binds a capitalised name where it stands alone in a parameter's type"},
       {"entry go(x) { return y = x }\n", "an input of an entry is a tensor: `x: f32[…]`"},
       {"entry go(x: f32 = 1) { return y = x }\n", "an input of an entry has no default"},
       {"entry go(x: f32, x: f32) { return y = x }\n", "1:18: error: two parameters are called `x`"},

@@ -153,9 +153,8 @@ TEST(LoweringRandom, Errors) {
   const auto expect = [](const std::string &text, const std::string &message) {
     EXPECT_NE(errors_of(text).find(message), std::string::npos) << errors_of(text);
   };
-  expect("entry go(x: f32[3]) { return y = dropout(x, 1) }\n",
-         "1:34: error: the rate of dropout must be at least 0 and below 1, here 1");
-  expect("entry go(x: f32[3]) { return y = dropout(x, -0.1) }\n", "here -0.1");
+  expect("entry go(x: f32[3]) { return y = dropout(x, 1) }\n", "1:34: error: the rate of dropout must be at least 0 and below 1");
+  expect("entry go(x: f32[3]) { return y = dropout(x, -0.1) }\n", "at least 0 and below 1");
   expect("entry go() { return y = uniform([3], seed = 0.5) }\n", "0.5 does not fit into i64");
   expect("entry go(s: f32) { return y = uniform([3], seed = s) }\n",
          "a seed is a whole number or one scalar of integers, not f32");
