@@ -235,7 +235,7 @@ llvm::Value *Cursor::place(const KernelNode &node, int index) {
   llvm::Value *at = value(index);
   if (is_same_in_lanes(index))
     at = lanes.extract(at, 0); // a sum over lanes that are rows is a vector even where they are equal
-  const int64_t last = node.attrs.shape[0] - 1, stride = node.attrs.stride[0];
+  const int64_t last = std::min<int64_t>(node.attrs.shape[0] - 1, INT32_MAX), stride = node.attrs.stride[0];
   at = lanes.minimum(lanes.maximum(at, lanes.integer(DType::i32, 0)), lanes.integer(DType::i32, last));
   const bool narrow = !Lanes::is_uniform(at) && last * std::abs(stride) <= INT32_MAX;
   const DType dtype = narrow ? DType::i32 : DType::i64;

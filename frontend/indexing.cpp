@@ -31,6 +31,17 @@ int64_t from_front(Trace &trace, const SubscriptValue &s, int64_t index, int64_t
   return index < 0 ? index + size : index;
 }
 
+// Whether the places were found in an axis of no more than `size` elements: they need no check.
+bool found_within(const Draft &draft, Value places, int64_t size) {
+  const Node *node = &draft.node(places);
+  while (is_view(node->op) && node->operands.size() == 1)
+    node = &draft.node(node->operands[0]);
+  if (node->op != Op::argmax && node->op != Op::argsort)
+    return false;
+  const int64_t axis = node->op == Op::argmax ? node->attrs.axes[0] : node->attrs.axis;
+  return draft.node(node->operands[0]).type().shape[axis] <= size;
+}
+
 } // namespace
 
 std::vector<AxisRange> Emit::ranges_of(const TensorRef &tensor, const std::vector<SubscriptValue> &subscripts, const Span &base) {
@@ -100,6 +111,8 @@ TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std:
                ? places
                : ref(b.constant(std::move(numbers)));
   }
+  if (found_within(*draft, given.value, size))
+    return places;
   std::optional<Value> holds;
   if (given.type.dtype != DType::u8)
     holds = b.op(Op::logical_not, {b.lt(given.value, b.constant_int(given.type, 0))});

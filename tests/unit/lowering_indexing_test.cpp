@@ -1,6 +1,8 @@
 // Indexing with what is known at run time, and the library on top: values, checks, messages, derivatives.
 #include "tests/unit/lowering_test.h"
 
+#include <algorithm>
+
 namespace nnc {
 namespace {
 
@@ -37,6 +39,17 @@ TEST(LoweringIndexing, KnownPlacesAreCheckedWhenCompiling) {
             std::string::npos);
   EXPECT_NE(errors_of("entry go(t: f32[3, 2]) { return y = t[:, [0, -3]] }").find("index -3 is outside 0..2 of axis 1"),
             std::string::npos);
+}
+
+TEST(LoweringIndexing, PlacesThatWereFoundNeedNoCheck) {
+  const auto checks = [](const std::string &line) {
+    const Module module = compiled("entry go(t: f32[3, 2], x: f32[5, 3]) {\n  return y = " + line + "\n}");
+    return std::ranges::count(module.functions[0].function_results, Result::Kind::check, &Result::kind);
+  };
+  EXPECT_EQ(checks("t[argmax(x, axis = 1)]"), 0);
+  EXPECT_EQ(checks("t[argsort(x)[:, ::-1]]"), 0);
+  EXPECT_EQ(checks("t[argmax(x, axis = 0)]"), 1);
+  EXPECT_EQ(checks("t[argmax(x, axis = 1) + 1]"), 1);
 }
 
 TEST(LoweringIndexing, RunTimePlacesAreCheckedBeforeAnythingIsWritten) {
@@ -82,7 +95,7 @@ TEST(LoweringIndexing, Refuses) {
       {"y = argsort(x, axis = 2)", "axis 2"},
       {"y, z = top_k(f, 4)", "the 4 largest of 3"},
       {"y = take_along(x, i)", "the index must have the axes of what it picks from"},
-      {"y = segment_sum(x, arange(4), 3)", "segment outside 0..2"},
+      {"y = segment_sum(x, arange(4), 3)", "i32[4] are places along axis 0, and f32[3,4] has other sizes there"},
   };
   for (const auto &[line, message] : cases)
     EXPECT_NE(
