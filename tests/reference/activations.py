@@ -11,18 +11,19 @@ x = apart(26, step=0.4)
 for name, function in [
     ("relu_", F.relu), ("leaky", lambda x: F.leaky_relu(x, 0.2)), ("sigmoid_", torch.sigmoid), ("tanh_", torch.tanh),
     ("step_", lambda x: torch.heaviside(x.detach(), torch.zeros(1).double())), ("gelu_", F.gelu), ("silu_", F.silu),
-    ("softplus_", F.softplus),
+    ("softplus_", F.softplus), ("elu_", lambda x: F.elu(x, 0.7)), ("hard_sigmoid_", F.hardsigmoid),
 ]:
     if name == "step_":  # of which PyTorch knows no derivative
         case(name, lambda x: function(x) + 0 * x, x=x)
     else:
         case(name, function, x=x)
 case("written", lambda x: {
-    "relu6": F.relu6(x), "hardtanh": F.hardtanh(x), "elu": F.elu(x), "softsign": F.softsign(x), "mish": F.mish(x),
+    "relu6": F.relu6(x), "hardtanh": F.hardtanh(x), "softsign": F.softsign(x), "mish": F.mish(x),
     "gelu_tanh": F.gelu(x, approximate="tanh"), "logsigmoid": F.logsigmoid(x)}, x=x)
 case("special", lambda x: {
     "relu_x": F.relu(x), "leaky": F.leaky_relu(x), "sigmoid_x": torch.sigmoid(x), "step_x": (x > 0).double(),
-    "softplus_x": F.softplus(x), "tanh_x": torch.tanh(x)},
+    "softplus_x": F.softplus(x), "tanh_x": torch.tanh(x),
+    "elu_x": F.elu(x), "hard": F.hardsigmoid(x)},
     x=f32(0, -0.0, 1e-30, -1e-30, 20, -20, 90, -90, 200, inf, -inf, nan))
 
 
@@ -30,7 +31,8 @@ def special_slopes(x, v):
     def slope(y):
         return torch.autograd.grad((y * v).sum(), x)[0]
     return {"relu_x": slope(F.relu(x)), "leaky": slope(F.leaky_relu(x)), "sigmoid_x": slope(torch.sigmoid(x)),
-            "softplus_x": slope(torch.logaddexp(x, torch.zeros_like(x))), "silu_x": slope(F.silu(x)), "gelu_x": slope(F.gelu(x))}
+            "softplus_x": slope(torch.logaddexp(x, torch.zeros_like(x))), "silu_x": slope(F.silu(x)), "gelu_x": slope(F.gelu(x)),
+            "elu_x": slope(F.elu(x)), "hard": slope(F.hardsigmoid(x))}
 
 
 case("special_slopes", special_slopes, x=f32(0, -0.0, 1e-30, -1e-30, 20, -20, 90, -90, 200), v=normal(9))

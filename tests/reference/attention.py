@@ -80,9 +80,10 @@ case("attention_masked", lambda q, k, v, mask: attention(q, k, v, mask | (torch.
 case("attention_causal", lambda q, k, v: attention(q, k, v, causal(5)), q=normal(2, 2, 5, 4), k=normal(2, 2, 5, 4), values=normal(2, 2, 5, 3))
 
 mha_states("looking/at", 6)
+mha_states("reading/at", 6)
 case("mha_", lambda x, p: mha(x, p, "at", 3), net="looking", x=normal(2, 4, 6))
 case("mha_causal", lambda x, p: mha(x, p, "at", 3, causal(4)), net="looking", x=normal(2, 4, 6))
-case("mha_memory", lambda x, memory, p: mha(x, p, "at", 2, memory=memory), net="looking", x=normal(2, 3, 6), memory=normal(2, 5, 6))
+case("mha_memory", lambda x, memory, p: mha(x, p, "at", 2, memory=memory), net="reading", x=normal(2, 3, 6), memory=normal(2, 5, 6))
 
 for net, attentions in ("encoder", ["mha_0"]), ("decoder", ["self", "cross"]):
     for name in attentions:

@@ -23,8 +23,12 @@ case("gather_last", lambda x, index: rows_of(x, index, -1), x=normal(4, 9), inde
 case("gather_beyond", lambda x, index: rows_of(x, index.clamp(0, 6)), x=normal(7, 3), index=integers(6, low=-3, high=11))
 case("table_rows", rows_of, x=normal(7, 3), index=integers(2, 5, high=7))
 case("row_at", lambda x, i: x[i.long()], x=normal(7, 3), i=numpy.int32(4))
+case("column_at", lambda x, i: x[2:5, i.long()], x=normal(7, 3), i=numpy.int32(1))
+case("replaced", lambda x, r, i: torch.where((torch.arange(5) == i).reshape(1, 5, 1), r.unsqueeze(1), x), x=normal(4, 5, 3),
+     r=normal(4, 3), i=numpy.int32(3))
 case("scatter", lambda x, index: added(x, index, 5), x=normal(8, 3), index=integers(8, high=5))
 case("scatter_deep", lambda x, index: added(x, index, 4), x=normal(2, 5, 3), index=integers(2, 5, high=4))
+case("scatter_last", lambda x, index: added(x.T, index, 4).T, x=normal(3, 8), index=integers(8, high=4))
 state("words/embedding_0/table", normal(9, 4))
 case("embedding_", lambda tokens, p: rows_of(p["embedding_0/table"], tokens), net="words", tokens=integers(3, 5, high=9))
 
@@ -45,6 +49,9 @@ case("sort_first", lambda x: torch.sort(x, dim=0)[0], x=apart(7, 3))
 case("argsort_", lambda x: {  # stable; NaN last, in both directions
     "up": torch.sort(x, stable=True)[1], "first": torch.sort(x, dim=0, stable=True)[1], "sorted": torch.sort(x)[0],
     "down": torch.sort(torch.nan_to_num(-x, nan=torch.inf, posinf=torch.finfo(torch.float64).max), stable=True)[1]}, x=equals)
+case("argsort_whole", lambda a: {
+    "up": torch.sort(a, stable=True)[1], "down": torch.sort(a, stable=True, descending=True)[1], "sorted": torch.sort(a, dim=0)[0]},
+    a=integers(3, 7, low=-3, high=4))
 case("top", lambda x: {"y": torch.topk(x, 3)[0], "index": torch.topk(x, 3)[1]}, x=apart(4, 7))
 case("top_first", lambda x: {"y": torch.topk(x, 2, dim=0)[0], "index": torch.topk(x, 2, dim=0)[1]}, x=apart(6, 3))
 

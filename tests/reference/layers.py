@@ -38,6 +38,21 @@ state("layer_normed/n/scale", normal(6))
 state("layer_normed/n/shift", normal(6))
 
 
+def rms_norm(x, p, at="n"):
+    """Zhang and Sennrich, "Root mean square layer normalization", 2019, equation 4. PyTorch 1.13 has none."""
+    return x * torch.rsqrt((x ** 2).mean(-1, keepdim=True) + 1e-6) * p[at + "/scale"]
+
+
+def group_norm(x, p, groups, eps=1e-5, at="n"):
+    return F.group_norm(x.movedim(-1, 1), groups, p[at + "/scale"], p[at + "/shift"], eps).movedim(1, -1)
+
+
+state("rms_normed/n/scale", normal(6))
+for net, channels in ("group_normed", 6), ("line_normed", 4):
+    state(f"{net}/n/scale", normal(channels))
+    state(f"{net}/n/shift", normal(channels))
+
+
 def norm_states(at, channels):
     state(at + "/scale", normal(channels))
     state(at + "/shift", normal(channels))
@@ -53,6 +68,9 @@ case("dense_plain", dense, net="linear", x=normal(4, 7))
 case("dense_deep", dense, net="deep", x=normal(2, 3, 7))
 case("layer_norm_", layer_norm, net="layer_normed", x=normal(2, 3, 6))
 case("layer_norm_far", layer_norm, net="layer_normed", wrt=(), x=normal(2, 3, 6, shift=20))
+case("rms_norm_", rms_norm, net="rms_normed", x=normal(2, 3, 6))
+case("group_norm_", lambda x, p: group_norm(x, p, 3), net="group_normed", x=normal(2, 3, 4, 6, scale=2, shift=1))
+case("group_norm_of_all", lambda x, p: group_norm(x, p, 1, 1e-2), net="line_normed", x=normal(2, 5, 4))
 
 carried = ("n/mean", "n/var")
 case("batch_norm_train", lambda x, p: {"y": batch_norm(x, p), **running(x, "batch_normed", p)}, net="batch_normed", frozen=carried,
