@@ -123,6 +123,19 @@ Datum len(const BuiltinCall &c) {
   return static_cast<double>(list->size());
 }
 
+// What kind of value it is, so that a function can take a number or a list.
+Datum kind(const BuiltinCall &c) {
+  const Datum &datum = c[0].datum;
+  const std::string text = datum.is<double>()        ? "number"
+                           : datum.is<bool>()        ? "bool"
+                           : datum.is<std::string>() ? "str"
+                           : datum.is<DType>()       ? "dtype"
+                           : datum.is<FunctionRef>() ? "fn"
+                           : datum.is<List>()        ? "list"
+                                                     : "tensor";
+  return text;
+}
+
 Shape sizes(const BuiltinCall &c, size_t i) {
   Shape shape = emit(c).whole_numbers(c[i], "size");
   for (int64_t size : shape)
@@ -298,11 +311,16 @@ constexpr Builtin table[] = {
     {"rank", "x", false, rank},
     {"size", "x, axis?", false, size},
     {"len", "list", true, len},
+    {"kind", "x", true, kind},
     {"reshape", "x, shape", false, reshape},
     {"transpose", "x, axes?", false, transpose},
     {"broadcast_to", "x, shape", false, broadcast_to},
     {"concat", "tensors, axis?", false, concat},
     {"slice", "x, axis, start, count, step?", false, slice},
+    {"pad", "x, widths, value?", false, pad},
+    {"window", "x, axes, sizes, stride?, dilation?", false, window},
+    {"unwindow", "x, axes, sizes, stride?, dilation?", false, unwindow},
+    {"einsum", "...", false, einsum},
     {"arange", "count", false, arange},
     {"random_bits", "shape", false, random_bits},
     {"zip", "...", true, zip},
@@ -310,9 +328,8 @@ constexpr Builtin table[] = {
     {"states", "...", false, states},
 };
 
-constexpr std::string_view planned[] = {"einsum",    "conv2d",    "max_pool", "avg_pool",    "dropout",
-                                        "bernoulli", "cumsum",    "cumprod",  "segment_sum", "top_k",
-                                        "argsort",   "embedding", "gather",   "pad",         "sinusoidal"};
+constexpr std::string_view planned[] = {"dropout", "bernoulli", "cumsum",    "cumprod", "segment_sum",
+                                        "top_k",   "argsort",   "embedding", "gather",  "sinusoidal"};
 
 } // namespace
 
