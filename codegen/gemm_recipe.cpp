@@ -26,11 +26,21 @@ struct Tile {
   int64_t larger = 1; // the first row tiles have `rows` rows, the others one less
 };
 
-// Cycles for one step of k over the whole matrix: two FMAs and two loads a cycle, FMAs take four cycles to finish.
+// Cycles for one step of k over a tile: two FMAs and two loads a cycle. FMAs take four cycles to finish; a fifth is room for
+// what comes late, without which a tile of eight accumulators never catches up.
+double step_cost(int64_t rows, int64_t vectors) {
+  double fma = static_cast<double>(rows * vectors) / 2, loads = static_cast<double>(rows + vectors) / 2;
+  return std::max({fma, loads, 5.0});
+}
+
+// The same over the whole matrix.
 double tile_cost(const Tile &tile) {
-  double fma = static_cast<double>(tile.rows * tile.vectors) / 2, loads = static_cast<double>(tile.rows + tile.vectors) / 2;
-  double cycles = std::max({fma, loads, 4.0}) * static_cast<double>(tile.row_tiles * tile.panels);
-  return cycles * (tile.larger == tile.row_tiles ? 1 : 1.02); // two sizes of tile are two copies of the code
+  double larger = static_cast<double>(tile.larger) * step_cost(tile.rows, tile.vectors);
+  int64_t smaller_tiles = tile.row_tiles - tile.larger;
+  if (smaller_tiles == 0)
+    return larger * static_cast<double>(tile.panels);
+  double smaller = static_cast<double>(smaller_tiles) * step_cost(tile.rows - 1, tile.vectors);
+  return (larger + smaller) * static_cast<double>(tile.panels) * 1.02; // two sizes of tile are two copies of the code
 }
 
 Tile choose_tile(int64_t m, int64_t vectors, int64_t registers, int64_t most_rows) {
@@ -79,11 +89,14 @@ public:
     int64_t blocks = copies_a_ ? (range + fitting - 1) / fitting : 1;
     block_tiles_ = (range + blocks - 1) / blocks;
     const Access &b = kernel_.nodes[b_node_].access;
-    int64_t all_rows = m_;
+    int64_t around = 1; // how often the tiles of one line of rows are repeated
     for (int axis : outer_m_)
-      all_rows *= size(axis);
-    bool strided_often = all_rows >= 64 && b.strides[k_axis_] != panel_columns_;
-    packs_ = copies_a_ || b.strides[n_axis_] != 1 || strided_often || (ragged_ && !lanes_.target().has_mask_registers);
+      around *= size(axis);
+    // A narrow panel is a line here and there, which the processor does not fetch ahead: it pays to copy it sooner.
+    bool narrow = panel_columns_ * dtype_size(dot_.dtype) <= 128;
+    bool often = around * m_ >= 64 || (narrow && around * tile_.row_tiles >= 4);
+    packs_ = copies_a_ || b.strides[n_axis_] != 1 || (often && b.strides[k_axis_] != panel_columns_) ||
+             (ragged_ && !lanes_.target().has_mask_registers);
     auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
     panel_memory_ = memory(blocking_.panel);
@@ -381,6 +394,7 @@ private:
 
   void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
                  const Values &masks, int64_t rows) {
+    prefetch(outer, part, row, column, rows);
     std::vector<Values> sums = multiply(outer, part, tile, row, column, masks, rows);
     if (defers_) {
       store_sums(tile_memory_, sums);
@@ -393,6 +407,37 @@ private:
     }
     frame_.when(part.last, [&] { finish_tile(outer, row, column, masks, sums); });
     frame_.when(b_.CreateNot(part.last), [&] { store_sums(sum_tile(outer, part, tile, column), sums); });
+  }
+
+  // What the epilogue reads lies in rows far apart; it is asked for before the product, which hides the wait.
+  void prefetch(const Cursor &outer, const Part &part, llvm::Value *row, llvm::Value *column, int64_t rows) const {
+    constexpr int64_t line = 64;
+    std::vector<int> read;
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n) {
+      const KernelNode &node = kernel_.nodes[n];
+      int index = static_cast<int>(n);
+      if (node.op == Op::arg && index != a_ && index != b_node_ && node.access.strides[m_axis_] != 0 &&
+          node.access.strides[n_axis_] == 1)
+        read.push_back(index);
+    }
+    auto ask = [&] {
+      for (int64_t i = 0; i < rows; ++i) {
+        Cursor place = outer;
+        place.enter(m_axis_, b_.CreateAdd(row, b_.getInt64(i)));
+        place.enter(n_axis_, column);
+        for (int index : read)
+          for (int64_t byte = 0; byte < panel_columns_ * dtype_size(kernel_.nodes[index].dtype); byte += line)
+            b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                               {b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(index), byte), b_.getInt32(/*write*/ 0),
+                                b_.getInt32(/*locality: all caches*/ 3), b_.getInt32(/*data*/ 1)});
+      }
+    };
+    if (read.empty())
+      return;
+    if (part.last)
+      frame_.when(part.last, ask);
+    else
+      ask();
   }
 
   // Memory for the sums of a tile between parts of k.
