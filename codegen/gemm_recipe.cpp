@@ -6,6 +6,10 @@
 // used by all panels; sums then wait in memory between the parts of k. Either way the order of summation is that of k, on
 // every target and in every grain. An epilogue that is more than a few operations runs row by row between pieces of the next
 // tile's product, so that its divisions and loads from memory hide behind multiplications.
+//
+// Convolutions have several axes of rows and of sums. All rows but the tile's are loops between the panel and its tiles; the
+// summed axes are loops in one another that keep the accumulators in registers. Where all of the sum is too much for the caches,
+// its outer axes are the parts between which sums wait.
 #include "codegen/recipes.h"
 #include "codegen/transpose.h"
 
@@ -62,25 +66,37 @@ class GemmRecipe {
 public:
   explicit GemmRecipe(const KernelFrame &frame)
       : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
-        a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m[0]), n_axis_(kernel_.dot_axes.n[0]),
-        k_axis_(kernel_.dot_axes.k[0]), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
-        k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()) {
+        a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m.back()), n_axis_(kernel_.dot_axes.n.back()),
+        k_axis_(kernel_.dot_axes.k.back()), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
+        k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()),
+        outer_m_(kernel_.dot_axes.m.begin(), kernel_.dot_axes.m.end() - 1),
+        outer_k_(kernel_.dot_axes.k.begin(), kernel_.dot_axes.k.end() - 1) {
     // Rows of A a multiple of 1 kB apart fall into few sets of the first cache: a tile must not ask for more lines than it has.
     int64_t row_bytes = kernel_.nodes[a_].access.strides[m_axis_] * dtype_size(dot_.dtype);
     tile_ = choose_tile(m_, (n_ + width_ - 1) / width_, lanes_.target().vector_registers, row_bytes % 1024 == 0 ? 9 : m_);
     panel_columns_ = tile_.vectors * width_;
     ragged_ = n_ % panel_columns_ != 0;
     blocking_ = gemm_blocking(kernel_);
+    copies_a_ = blocking_.block_rows > 0;
+    part_axes_ = outer_k_.size();
+    for (int64_t inside = k_; blocking_.blocked && !copies_a_ && inside < blocking_.k_part; inside *= size(outer_k_[part_axes_]))
+      --part_axes_;
+    if (!blocking_.blocked || copies_a_)
+      part_axes_ = 0;
     // Blocks are whole row tiles, as even as can be; a grain of rows is cut for itself.
     int64_t range = kernel_.grain_axis == m_axis_ ? (tile_.row_tiles + kernel_.grains - 1) / kernel_.grains : tile_.row_tiles;
     int64_t fitting = std::max<int64_t>(1, blocking_.block_rows / tile_.rows + 1); // the slot has room for one tile more
-    int64_t blocks = blocking_.blocked ? (range + fitting - 1) / fitting : 1;
+    int64_t blocks = copies_a_ ? (range + fitting - 1) / fitting : 1;
     block_tiles_ = (range + blocks - 1) / blocks;
     const Access &b = kernel_.nodes[b_node_].access;
+    int64_t around = 1; // how often the tiles of one line of rows are repeated
+    for (int axis : outer_m_)
+      around *= size(axis);
     // A narrow panel is a line here and there, which the processor does not fetch ahead: it pays to copy it sooner.
     bool narrow = panel_columns_ * dtype_size(dot_.dtype) <= 128;
-    bool strided_often = (m_ >= 64 || (narrow && tile_.row_tiles >= 4)) && b.strides[k_axis_] != panel_columns_;
-    packs_ = blocking_.blocked || b.strides[n_axis_] != 1 || strided_often || (ragged_ && !lanes_.target().has_mask_registers);
+    bool often = around * m_ >= 64 || (narrow && around * tile_.row_tiles >= 4);
+    packs_ = copies_a_ || b.strides[n_axis_] != 1 || (often && b.strides[k_axis_] != panel_columns_) ||
+             (ragged_ && !lanes_.target().has_mask_registers);
     auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
     panel_memory_ = memory(blocking_.panel);
@@ -91,7 +107,7 @@ public:
       work += is_pointwise(node.op) || node.partial;
     epilogue_in_registers_ =
         work <= 3 && std::none_of(kernel_.nodes.begin(), kernel_.nodes.end(), [](const KernelNode &n) { return n.partial; });
-    defers_ = !epilogue_in_registers_ && !blocking_.blocked && k_ >= 8 * tile_.rows;
+    defers_ = !epilogue_in_registers_ && !blocking_.blocked && outer_k_.empty() && k_ >= 8 * tile_.rows;
     if (defers_)
       deferred_ = frame_.variable(b_.getInt64Ty(), "deferred");
   }
@@ -110,7 +126,10 @@ private:
   const Lanes &lanes_;
   const KernelNode &dot_;
   int a_, b_node_, m_axis_, n_axis_, k_axis_;
-  int64_t m_, n_, k_, width_;
+  int64_t m_, n_, k_, width_; // of the innermost of their kind
+  std::vector<int> outer_m_, outer_k_;
+  size_t part_axes_ = 0; // so many of outer_k_ are parts
+  bool copies_a_ = false;
   Tile tile_;
   GemmBlocking blocking_;
   int64_t panel_columns_ = 0, block_tiles_ = 1;
@@ -120,6 +139,8 @@ private:
   llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
 
   using Values = std::vector<llvm::Value *>;
+
+  int64_t size(int axis) const { return kernel_.axes[axis].size; }
 
   void clear_partials() {
     if (kernel_.grain_axis == n_axis_) {
@@ -138,18 +159,38 @@ private:
   }
 
   void batch_loops(const Cursor &outer, int axis) {
-    if (axis == m_axis_ || axis == n_axis_) {
+    if (axis == kernel_.dot_axes.m.front()) {
       blocks(outer);
       return;
     }
-    auto [from, to] = axis == kernel_.grain_axis
-                          ? frame_.grain_range(1)
-                          : std::pair<llvm::Value *, llvm::Value *>(b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size));
+    auto [from, to] = range(axis);
     frame_.loop(from, to, 1, [&](llvm::Value *index) {
       Cursor cursor = outer;
       cursor.enter(axis, index);
       cursor.settle(0);
       batch_loops(cursor, axis + 1);
+    });
+  }
+
+  // Of an axis around the tiles.
+  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
+    if (axis == kernel_.grain_axis)
+      return frame_.grain_range(1);
+    return {b_.getInt64(0), b_.getInt64(size(axis))};
+  }
+
+  // body(place) at every index of the rows that are not the tile's.
+  void outer_rows(const Cursor &outer, size_t level, const std::function<void(const Cursor &)> &body) {
+    if (level == outer_m_.size()) {
+      body(outer);
+      return;
+    }
+    auto [from, to] = range(outer_m_[level]);
+    frame_.loop(from, to, 1, [&](llvm::Value *index) {
+      Cursor place = outer;
+      place.enter(outer_m_[level], index);
+      place.settle(0);
+      outer_rows(place, level + 1, body);
     });
   }
 
@@ -172,8 +213,8 @@ private:
 
   void blocks(const Cursor &outer) {
     auto [from, to] = tiles(m_axis_, tile_.row_tiles);
-    if (!blocking_.blocked) {
-      panels(outer, {b_.getInt64(0), b_.getInt64(k_), from, to, nullptr, nullptr});
+    if (!copies_a_) {
+      parts(outer, 0, {b_.getInt64(0), b_.getInt64(k_), from, to, nullptr, nullptr});
       return;
     }
     llvm::Value *end = to;
@@ -192,6 +233,24 @@ private:
     });
   }
 
+  // The panels for every index of the summed axes that are parts.
+  void parts(const Cursor &outer, size_t level, const Part &part) {
+    if (level == part_axes_) {
+      panels(outer, part);
+      return;
+    }
+    const int64_t count = size(outer_k_[level]);
+    frame_.loop(b_.getInt64(0), b_.getInt64(count), 1, [&](llvm::Value *index) {
+      Cursor place = outer;
+      place.enter(outer_k_[level], index);
+      Part inside = part;
+      auto both = [&](llvm::Value *so_far, llvm::Value *here) { return so_far ? b_.CreateAnd(so_far, here) : here; };
+      inside.first = both(part.first, b_.CreateICmpEQ(index, b_.getInt64(0)));
+      inside.last = both(part.last, b_.CreateICmpEQ(index, b_.getInt64(count - 1)));
+      parts(place, level + 1, inside);
+    });
+  }
+
   llvm::Value *smaller(llvm::Value *x, llvm::Value *y) const { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); }
   llvm::Value *larger(llvm::Value *x, llvm::Value *y) const { return b_.CreateSelect(b_.CreateICmpSGT(x, y), x, y); }
 
@@ -205,12 +264,14 @@ private:
           masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(n_));
       if (packs_)
         pack_panel(outer, part, column, masks);
-      if (defers_)
-        b_.CreateStore(b_.getInt64(-1), deferred_);
-      row_tiles(
-          part,
-          [&](llvm::Value *tile, llvm::Value *row, int64_t rows) { emit_tile(outer, part, tile, row, column, masks, rows); },
-          [&](int64_t rows) { finish_deferred(outer, column, masks, rows); });
+      outer_rows(outer, 0, [&](const Cursor &place) {
+        if (defers_)
+          b_.CreateStore(b_.getInt64(-1), deferred_);
+        row_tiles(
+            part,
+            [&](llvm::Value *tile, llvm::Value *row, int64_t rows) { emit_tile(place, part, tile, row, column, masks, rows); },
+            [&](int64_t rows) { finish_deferred(place, column, masks, rows); });
+      });
     });
   }
 
@@ -245,8 +306,29 @@ private:
   // Copies the panel's columns together: [k][columns of the panel], zeros beyond the edge.
   void pack_panel(const Cursor &outer, const Part &part, llvm::Value *column, const Values &masks) {
     const Access &access = kernel_.nodes[b_node_].access;
+    llvm::Value *base = at_stride(outer.address(b_node_), column, access.strides[n_axis_]);
+    pack_lines(part_axes_, at_stride(base, part.k_from, access.strides[k_axis_]), panel_memory_, part, column, masks);
+  }
+
+  // From one index of outer_k_[level] in the packed panel to the next, in elements.
+  int64_t packed_step(size_t level) const {
+    int64_t step = panel_columns_ * k_;
+    for (size_t i = level + 1; i < outer_k_.size(); ++i)
+      step *= size(outer_k_[i]);
+    return step;
+  }
+
+  void pack_lines(size_t level, llvm::Value *base, llvm::Value *panel, const Part &part, llvm::Value *column,
+                  const Values &masks) {
+    const Access &access = kernel_.nodes[b_node_].access;
+    if (level < outer_k_.size()) {
+      frame_.loop(b_.getInt64(0), b_.getInt64(size(outer_k_[level])), 1, [&](llvm::Value *k) {
+        pack_lines(level + 1, at_stride(base, k, access.strides[outer_k_[level]]), at_stride(panel, k, packed_step(level)), part,
+                   column, masks);
+      });
+      return;
+    }
     int64_t along_k = access.strides[k_axis_], along_n = access.strides[n_axis_];
-    llvm::Value *base = at_stride(at_stride(outer.address(b_node_), column, along_n), part.k_from, along_k);
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from), *done = b_.getInt64(0);
     if (along_k == 1 && along_n != 1) {
       done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_)));
@@ -262,14 +344,13 @@ private:
           }
           transpose(b_, lines);
           for (int64_t r = 0; r < width_; ++r)
-            lanes_.store(
-                lines[r],
-                element(panel_memory_, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(panel_columns_)), j * width_));
+            lanes_.store(lines[r],
+                         element(panel, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(panel_columns_)), j * width_));
         }
       });
     }
     frame_.loop(done, count, 1, [&](llvm::Value *k) {
-      llvm::Value *from = at_stride(base, k, along_k), *to = element(panel_memory_, b_.CreateMul(k, b_.getInt64(panel_columns_)));
+      llvm::Value *from = at_stride(base, k, along_k), *to = element(panel, b_.CreateMul(k, b_.getInt64(panel_columns_)));
       for (int64_t j = 0; j < tile_.vectors; ++j) {
         llvm::Value *line = element(from, b_.getInt64(j * width_ * along_n));
         lanes_.store(lanes_.splat(lanes_.load_strided(dot_.dtype, line, along_n, masks[j])),
@@ -325,7 +406,7 @@ private:
       return;
     }
     frame_.when(part.last, [&] { finish_tile(outer, row, column, masks, sums); });
-    frame_.when(b_.CreateNot(part.last), [&] { store_sums(sum_tile(part, tile, column), sums); });
+    frame_.when(b_.CreateNot(part.last), [&] { store_sums(sum_tile(outer, part, tile, column), sums); });
   }
 
   // What the epilogue reads lies in rows far apart; it is asked for before the product, which hides the wait.
@@ -360,8 +441,14 @@ private:
   }
 
   // Memory for the sums of a tile between parts of k.
-  llvm::Value *sum_tile(const Part &part, llvm::Value *tile, llvm::Value *column) const {
-    llvm::Value *line = b_.CreateMul(b_.CreateSub(tile, part.tile_from), b_.getInt64(tile_.panels * panel_columns_));
+  llvm::Value *sum_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *column) const {
+    llvm::Value *number = tile;
+    if (copies_a_)
+      number = b_.CreateSub(tile, part.tile_from);
+    int64_t tiles = tile_.row_tiles;
+    for (size_t i = outer_m_.size(); i-- > 0; tiles *= size(outer_m_[i]))
+      number = b_.CreateAdd(number, b_.CreateMul(outer.index(outer_m_[i]), b_.getInt64(tiles)));
+    llvm::Value *line = b_.CreateMul(number, b_.getInt64(tile_.panels * panel_columns_));
     return element(sums_memory_, b_.CreateMul(b_.CreateAdd(line, column), b_.getInt64(tile_.rows)));
   }
 
@@ -426,14 +513,38 @@ private:
     place.settle_roots();
   }
 
+  // A loop over a summed axis, and the steps of A and B along it.
+  struct SumLoop {
+    int64_t size, a, b;
+  };
+
+  // Inside the last loop; one with it where the steps allow.
+  static void add_loop(std::vector<SumLoop> &loops, SumLoop loop) {
+    if (!loops.empty() && loops.back().a == loop.a * loop.size && loops.back().b == loop.b * loop.size)
+      loops.back() = {loops.back().size * loop.size, loop.a, loop.b};
+    else
+      loops.push_back(loop);
+  }
+
+  void sum_loops(const std::vector<SumLoop> &loops, size_t level, llvm::Value *a, llvm::Value *b,
+                 const std::function<void(llvm::Value *, llvm::Value *)> &body) {
+    if (level == loops.size()) {
+      body(a, b);
+      return;
+    }
+    const SumLoop &loop = loops[level];
+    frame_.loop(b_.getInt64(0), b_.getInt64(loop.size), 1,
+                [&](llvm::Value *k) { sum_loops(loops, level + 1, at_stride(a, k, loop.a), at_stride(b, k, loop.b), body); });
+  }
+
   std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
                                const Values &masks, int64_t rows) {
     const Access &a = kernel_.nodes[a_].access, &b = kernel_.nodes[b_node_].access;
-    llvm::Value *a_base = blocking_.blocked
+    llvm::Value *a_base = copies_a_
                               ? block_tile(part, tile)
                               : at_stride(at_stride(outer.address(a_), row, a.strides[m_axis_]), part.k_from, a.strides[k_axis_]);
-    int64_t a_step = blocking_.blocked ? tile_.rows : a.strides[k_axis_];
-    int64_t a_row = blocking_.blocked ? 1 : a.strides[m_axis_];
+    int64_t a_step = copies_a_ ? tile_.rows : a.strides[k_axis_];
+    int64_t a_row = copies_a_ ? 1 : a.strides[m_axis_];
     llvm::Value *b_base = packs_ ? panel_memory_ : at_stride(outer.address(b_node_), column, b.strides[n_axis_]);
     int64_t b_step = packs_ ? panel_columns_ : b.strides[k_axis_];
     std::vector<Values> variables(rows);
@@ -445,17 +556,15 @@ private:
       }
     if (part.first)
       frame_.when(b_.CreateNot(part.first), [&] {
-        llvm::Value *from = sum_tile(part, tile, column);
+        llvm::Value *from = sum_tile(outer, part, tile, column);
         for (int64_t i = 0; i < rows; ++i)
           for (int64_t j = 0; j < tile_.vectors; ++j)
             b_.CreateStore(lanes_.load(dot_.dtype, element(from, b_.getInt64(i * panel_columns_ + j * width_))), variables[i][j]);
       });
-    auto step = [&](llvm::Value *k) {
-      llvm::Value *b_row = at_stride(b_base, k, b_step);
+    auto accumulate = [&](llvm::Value *a_column, llvm::Value *b_row) {
       Values columns;
       for (int64_t j = 0; j < tile_.vectors; ++j)
         columns.push_back(lanes_.load(dot_.dtype, element(b_row, b_.getInt64(j * width_)), packs_ ? nullptr : masks[j]));
-      llvm::Value *a_column = at_stride(a_base, k, a_step);
       for (int64_t i = 0; i < rows; ++i) {
         llvm::Value *splat = lanes_.splat(lanes_.load_uniform(dot_.dtype, element(a_column, b_.getInt64(i * a_row))));
         for (int64_t j = 0; j < tile_.vectors; ++j) {
@@ -464,8 +573,15 @@ private:
         }
       }
     };
+    auto step = [&](llvm::Value *k) { accumulate(at_stride(a_base, k, a_step), at_stride(b_base, k, b_step)); };
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
-    if (defers_) {
+    if (part_axes_ < outer_k_.size()) {
+      std::vector<SumLoop> loops;
+      for (size_t i = part_axes_; i < outer_k_.size(); ++i)
+        add_loop(loops, {size(outer_k_[i]), a.strides[outer_k_[i]], packs_ ? packed_step(i) : b.strides[outer_k_[i]]});
+      add_loop(loops, {k_, a_step, b_step});
+      sum_loops(loops, 0, a_base, b_base, accumulate);
+    } else if (defers_) {
       auto bound = [&](llvm::Value *i) { return b_.CreateUDiv(b_.CreateMul(i, count), b_.getInt64(rows)); };
       frame_.loop(b_.getInt64(0), b_.getInt64(rows), 1, [&](llvm::Value *i) {
         frame_.loop(bound(i), bound(b_.CreateAdd(i, b_.getInt64(1))), 1, step);

@@ -127,6 +127,19 @@ Datum len(const BuiltinCall &c) {
   return static_cast<double>(list->size());
 }
 
+// What kind of value it is, so that a function can take a number or a list.
+Datum kind(const BuiltinCall &c) {
+  const Datum &datum = c[0].datum;
+  const std::string text = datum.is<double>()        ? "number"
+                           : datum.is<bool>()        ? "bool"
+                           : datum.is<std::string>() ? "str"
+                           : datum.is<DType>()       ? "dtype"
+                           : datum.is<FunctionRef>() ? "fn"
+                           : datum.is<List>()        ? "list"
+                                                     : "tensor";
+  return text;
+}
+
 Shape sizes(const BuiltinCall &c, size_t i) {
   Shape shape = emit(c).whole_numbers(c[i], "size");
   for (int64_t size : shape)
@@ -354,11 +367,16 @@ constexpr Builtin table[] = {
     {"rank", "x", false, rank},
     {"size", "x, axis?", false, size},
     {"len", "list", true, len},
+    {"kind", "x", true, kind},
     {"reshape", "x, shape", false, reshape},
     {"transpose", "x, axes?", false, transpose},
     {"broadcast_to", "x, shape", false, broadcast_to},
     {"concat", "tensors, axis?", false, concat},
     {"slice", "x, axis, start, count, step?", false, slice},
+    {"pad", "x, widths, value?", false, pad},
+    {"window", "x, axes, sizes, stride?, dilation?", false, window},
+    {"unwindow", "x, axes, sizes, stride?, dilation?", false, unwindow},
+    {"einsum", "...", false, einsum},
     {"arange", "count", false, arange},
     {"gather", "x, index, axis?", false, gather},
     {"scatter_add", "x, index, count, axis?", false, scatter_add},
@@ -370,8 +388,6 @@ constexpr Builtin table[] = {
     {"states", "...", false, states},
 };
 
-constexpr std::string_view planned[] = {"einsum", "conv2d", "max_pool", "avg_pool", "pad"};
-
 } // namespace
 
 std::span<const Builtin> builtins() { return table; }
@@ -380,7 +396,5 @@ const Builtin *find_builtin(std::string_view name) {
   auto found = std::find_if(std::begin(table), std::end(table), [&](const Builtin &b) { return b.name == name; });
   return found == std::end(table) ? nullptr : found;
 }
-
-bool is_planned(std::string_view name) { return std::find(std::begin(planned), std::end(planned), name) != std::end(planned); }
 
 } // namespace nnc

@@ -29,10 +29,11 @@ struct Builtin {
   Datum (*call)(const BuiltinCall &);
 };
 
+// Those that have a file of their own.
+Datum einsum(const BuiltinCall &c);                                                            // einsum.cpp
+Datum pad(const BuiltinCall &c), window(const BuiltinCall &c), unwindow(const BuiltinCall &c); // windows.cpp
+
 std::span<const Builtin> builtins();
 const Builtin *find_builtin(std::string_view name);
-
-// Functions of the language that the compiler does not have yet.
-bool is_planned(std::string_view name);
 
 } // namespace nnc

@@ -116,6 +116,8 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
       if (i == names.size())
         trace.fail(argument.name->span, fmt::format("`{}` has no parameter `{}`", builtin.name, argument.name->text));
     } else if (takes_rest) {
+      if (!builtin.elementwise)
+        refuse_if_elementwise(argument.value.datum, fmt::format("`{}`", builtin.name), at);
       call.rest.push_back(std::move(argument.value));
       continue;
     } else if (position++ == names.size()) {

@@ -39,11 +39,33 @@ bool leaves_partials(const Kernel &kernel, const KernelNode &node) {
 }
 
 GemmBlocking gemm_blocking(const Kernel &kernel) {
-  constexpr int64_t tile_bytes = 16 << 10, panel_step = 256, block_bytes = 384 << 10, most_k_part = 512, line = 64;
+  constexpr int64_t tile_bytes = 16 << 10, panel_step = 256, block_bytes = 384 << 10, most_sums = 1 << 20, most_k_part = 512,
+                    line = 64;
   int64_t element = dtype_size(kernel.nodes[kernel.dot].dtype);
-  int64_t m = kernel.axes[kernel.dot_axes.m[0]].size, n = kernel.axes[kernel.dot_axes.n[0]].size;
-  int64_t k = kernel.axes[kernel.dot_axes.k[0]].size;
+  const DotAxes &dot = kernel.dot_axes;
+  auto size = [&](int axis) { return kernel.axes[axis].size; };
+  int64_t m = size(dot.m.back()), n = size(dot.n.back()), k = 1, outer_m = 1;
+  for (int axis : dot.k)
+    k *= size(axis);
+  for (int axis : dot.m)
+    outer_m *= size(axis);
+  outer_m /= m;
   GemmBlocking blocking;
+  if (dot.m.size() > 1 || dot.k.size() > 1) {
+    // A is read in place. Where the panel does not fit into the second cache, the outer summed axes are the parts: as few as
+    // make the rest fit, while there is room for the sums of all rows.
+    int64_t sums = outer_m * (m + 32) * (n + panel_step / element) * element;
+    blocking.k_part = k;
+    for (size_t i = 0; i + 1 < dot.k.size() && sums <= most_sums && blocking.k_part * panel_step > block_bytes; ++i)
+      blocking.k_part /= size(dot.k[i]);
+    blocking.blocked = blocking.k_part < k;
+    blocking.panel = tile_bytes;
+    blocking.block = blocking.sums = blocking.end = blocking.panel + blocking.k_part * panel_step;
+    if (blocking.blocked)
+      blocking.end += sums;
+    blocking.end = (blocking.end + line - 1) / line * line;
+    return blocking;
+  }
   // Unblocked, A is read from where it lies once for every panel: good while it stays in the second cache.
   blocking.blocked = m * k * element > 2 * block_bytes && n >= 128;
   int64_t parts = blocking.blocked ? (k + most_k_part - 1) / most_k_part : 1;

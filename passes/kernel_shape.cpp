@@ -160,27 +160,55 @@ void choose_vector_axis(Kernel &kernel) {
   kernel.vector_axis = place;
 }
 
-// A tile of accumulators wants rows m, columns n and one summed axis; n is the axis along which results lie in memory.
+// The summed axes of a dot in the order in which its first operand lies in memory: then those of a window and of the channels
+// behind them merge.
+void order_summed(Kernel &kernel) {
+  if (kernel.dot < 0)
+    return;
+  const int first = kernel.nodes[kernel.dot].operands[0];
+  auto stride = [&](int axis) { return std::abs(kernel.nodes[first].access.strides[axis]); };
+  const int count = static_cast<int>(kernel.axes.size());
+  for (int place = kernel.rows; place < count; ++place) {
+    int widest = place;
+    for (int axis = place + 1; axis < count; ++axis)
+      if (stride(axis) > stride(widest))
+        widest = axis;
+    move_axis(kernel, widest, place);
+  }
+}
+
+// A tile of accumulators wants rows m and columns n; n is an axis along which results lie in memory. Of several axes of one
+// kind the last is the tile's, or, where it is short, the longest; the others are loops around it.
 bool choose_gemm(Kernel &kernel) {
+  constexpr int64_t short_rows = 6;
   DotAxes &axes = kernel.dot_axes;
-  if (kernel.dot < 0 || !is_float(kernel.nodes[kernel.dot].dtype) || axes.m.size() != 1 || axes.n.size() != 1 ||
-      axes.k.size() != 1)
+  if (kernel.dot < 0 || !is_float(kernel.nodes[kernel.dot].dtype) || axes.m.empty() || axes.n.empty() || axes.k.empty())
     return false;
   KernelNode &dot = kernel.nodes[kernel.dot];
   auto contiguous_roots = [&](int axis) {
     return std::count_if(kernel.roots.begin(), kernel.roots.end(),
                          [&](const KernelRoot &root) { return root.access.strides[axis] == 1; });
   };
-  if (contiguous_roots(axes.m[0]) > contiguous_roots(axes.n[0])) {
+  if (contiguous_roots(axes.m.back()) > contiguous_roots(axes.n.back())) {
     std::swap(axes.m, axes.n);
     std::swap(dot.operands[0], dot.operands[1]);
   }
-  move_axis(kernel, axes.m[0], kernel.rows - 1);
-  move_axis(kernel, axes.n[0], kernel.rows - 1);
-  bool few_columns = kernel.axes[axes.n[0]].size <= most_small_n && kernel.axes[axes.k[0]].size >= least_small_n_k &&
-                     kernel.nodes[dot.operands[0]].access.strides[axes.k[0]] == 1;
+  // Rows in this order: batch, other columns, other rows, the tile's rows, the tile's columns.
+  auto size = [&](int axis) { return kernel.axes[axis].size; };
+  auto move_last = [&](std::vector<int> &list) { // in turn, which keeps their order
+    for (size_t i = 0; i < list.size(); ++i)
+      move_axis(kernel, list[0], kernel.rows - 1);
+  };
+  move_last(axes.n);
+  move_last(axes.m);
+  if (size(axes.m.back()) < short_rows)
+    move_axis(kernel, *std::ranges::max_element(axes.m, {}, size), kernel.rows - 1);
+  move_axis(kernel, axes.n.back(), kernel.rows - 1);
+  const int n = axes.n.back(), k = axes.k.back();
+  bool few_columns = axes.m.size() == 1 && axes.n.size() == 1 && axes.k.size() == 1 && size(n) <= most_small_n &&
+                     size(k) >= least_small_n_k && kernel.nodes[dot.operands[0]].access.strides[k] == 1;
   kernel.recipe = few_columns ? Recipe::small_n : Recipe::gemm;
-  kernel.vector_axis = axes.n[0];
+  kernel.vector_axis = n;
   return true;
 }
 
@@ -262,10 +290,11 @@ int64_t grain_unit(const Kernel &kernel, int axis) {
   if (kernel.recipe != Recipe::gemm)
     return axis == kernel.vector_axis ? vector_axis_unit : 1;
   GemmBlocking blocking = gemm_blocking(kernel);
-  if (axis == kernel.dot_axes.m[0]) // a tile of rows; blocked, the rows that each part of B is copied for
-    return blocking.blocked ? blocking.block_rows : 16;
-  if (axis == kernel.dot_axes.n[0]) // a panel; blocked, enough columns to make copying A worth it
-    return blocking.blocked ? 512 : 64;
+  const bool copies_rows = blocking.block_rows > 0;
+  if (axis == kernel.dot_axes.m.back()) // a tile of rows; blocked, the rows that each part of B is copied for
+    return copies_rows ? blocking.block_rows : 16;
+  if (axis == kernel.dot_axes.n.back()) // a panel; blocked, enough columns to make copying A worth it
+    return copies_rows ? 512 : 64;
   return 1;
 }
 
@@ -283,11 +312,11 @@ void cut_grains(Kernel &kernel) {
   if (best < 0)
     return;
   kernel.grain_axis = best;
-  if (kernel.recipe == Recipe::gemm) {
+  if (kernel.recipe == Recipe::gemm && kernel.dot_axes.m.size() == 1) {
     // Cut along its columns, a dot copies every panel of B once, and column sums need no partials. Blocked, it copies all of B
     // for every block of rows anyway.
-    int m = kernel.dot_axes.m[0], n = kernel.dot_axes.n[0];
-    if (gemm_blocking(kernel).blocked && units(m) >= 2)
+    int m = kernel.dot_axes.m[0], n = kernel.dot_axes.n.back();
+    if (gemm_blocking(kernel).block_rows > 0 && units(m) >= 2)
       kernel.grain_axis = m;
     else if (units(n) >= 2)
       kernel.grain_axis = n;
@@ -298,6 +327,7 @@ void cut_grains(Kernel &kernel) {
 } // namespace
 
 void shape_kernel(Kernel &kernel) {
+  order_summed(kernel);
   merge_axes(kernel);
   const KernelNode *first_root = kernel.roots.empty() ? nullptr : &kernel.nodes[kernel.roots[0].node];
   const bool sorts = first_root && first_root->op == Op::argsort;

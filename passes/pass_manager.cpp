@@ -27,6 +27,7 @@ constexpr Pass passes[] = {
     {"simplify", simplify, true, "apply the rules of algebra until none fits, and fold constants"},
     {"fold", fold, true, "compute what depends on constants only"},
     {"expand", expand, false, "write out the ops that no kernel computes: variance"},
+    {"unwindow", unwindow, false, "write out the sums of windows that no rule took apart"},
     {"cse", cse, true, "compute equal values once, at the first place"},
     {"muladd", muladd, true, "let a product that only feeds a sum round once with it"},
     {"dce", dce, true, "drop what no result needs"},
@@ -34,9 +35,11 @@ constexpr Pass passes[] = {
 };
 
 // Equal values are merged before simplify, so that a rule that asks whether a value has one reader sees the truth, and after it,
-// because rules make values equal; a second round then takes what that opened up. Products join sums last: no rule has to know
+// because rules make values equal; a second round then takes what that opened up. What rules left of `unwindow` is written out
+// between the rounds. Products join sums last: no rule has to know
 // muladd. What has lost its readers goes before the groups form.
-constexpr std::string_view pipeline[] = {"grad", "expand", "cse", "simplify", "cse", "simplify", "cse", "muladd", "dce", "fuse"};
+constexpr std::string_view pipeline[] = {"grad",     "expand", "cse",    "simplify", "cse", "unwindow",
+                                         "simplify", "cse",    "muladd", "dce",      "fuse"};
 
 const Pass &find_pass(std::string_view name) {
   for (const Pass &pass : passes)

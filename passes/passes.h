@@ -68,6 +68,7 @@ bool grad(Function &function, PassContext &context);
 bool simplify(Function &function, PassContext &context);
 bool fold(Function &function, PassContext &context);
 bool expand(Function &function, PassContext &context);
+bool unwindow(Function &function, PassContext &context);
 bool cse(Function &function, PassContext &context);
 bool muladd(Function &function, PassContext &context);
 bool dce(Function &function, PassContext &context);

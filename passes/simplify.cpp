@@ -104,7 +104,8 @@ bool sweep(Function &function, PassContext &context) {
 
 std::vector<SimplifyRule> simplify_rules() {
   std::vector<SimplifyRule> rules;
-  for (const std::vector<SimplifyRule> &part : {arithmetic_rules(), choice_rules(), view_rules(), reduction_rules(), dot_rules()})
+  for (const std::vector<SimplifyRule> &part :
+       {arithmetic_rules(), choice_rules(), view_rules(), window_rules(), reduction_rules(), dot_rules()})
     rules.insert(rules.end(), part.begin(), part.end());
   return rules;
 }

@@ -65,14 +65,16 @@ struct SimplifyRule {
 };
 
 // Classes of error. `factored`: terms or a factor that are infinite (or divisors that are 0) may give an infinity where the sum
-// as written gives NaN; never a finite number.
+// as written gives NaN; never a finite number. `framed`: products with the zeros of a frame are added.
 inline constexpr std::string_view exact = "", zero_sign = "the sign of a zero", two_ulp = "2 ulp",
                                   order = "sums in another order",
-                                  factored = "sums in another order; where one is not finite, NaN may become infinite";
+                                  factored = "sums in another order; where one is not finite, NaN may become infinite",
+                                  framed = "sums in another order; a weight that is not finite meets zeros: NaN beside it";
 
 std::vector<SimplifyRule> arithmetic_rules(); // simplify_arithmetic.cpp
 std::vector<SimplifyRule> choice_rules();     // simplify_choice.cpp: comparisons, select, casts
 std::vector<SimplifyRule> view_rules();       // simplify_views.cpp
+std::vector<SimplifyRule> window_rules();     // simplify_windows.cpp
 std::vector<SimplifyRule> reduction_rules();  // simplify_reductions.cpp
 std::vector<SimplifyRule> dot_rules();        // simplify_dot.cpp
 std::vector<SimplifyRule> simplify_rules();   // all of them, in the order in which they are tried

@@ -27,7 +27,7 @@ TEST_P(Gradients, AreRight) {
 std::vector<std::string> programs() {
   std::vector<std::string> files;
   for (const char *folder : {"examples", "tests/programs"})
-    for (const auto &entry : std::filesystem::directory_iterator(std::string(NNC_SOURCE_DIR) + "/" + folder))
+    for (const auto &entry : std::filesystem::directory_iterator(source_dir() + "/" + folder))
       if (entry.path().extension() == ".nn")
         files.push_back(std::string(folder) + "/" + entry.path().filename().string());
   std::ranges::sort(files);

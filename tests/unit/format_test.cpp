@@ -3,6 +3,7 @@
 #include "frontend/format.h"
 #include "frontend/lexer.h"
 #include "frontend/parser.h"
+#include "tests/paths.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -41,7 +42,7 @@ void expect_laws(const std::string &text) {
 std::vector<std::filesystem::path> sources(const std::vector<std::string> &folders) {
   std::vector<std::filesystem::path> files;
   for (const std::string &folder : folders)
-    for (const auto &entry : std::filesystem::recursive_directory_iterator(std::string(NNC_SOURCE_DIR) + "/" + folder))
+    for (const auto &entry : std::filesystem::recursive_directory_iterator(source_dir() + "/" + folder))
       if (entry.path().extension() == ".nn")
         files.push_back(entry.path());
   std::ranges::sort(files);

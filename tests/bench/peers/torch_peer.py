@@ -32,6 +32,34 @@ class Elementwise(nn.Module):
         return torch.tanh(g) * d + x
 
 
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+
+
+class Block(nn.Module):
+    """Two convolutions and a way around them."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        conv_bn = lambda c, size, step: nn.Sequential(nn.Conv2d(c, width, size, step, size // 2, bias=False), nn.BatchNorm2d(width))
+        self.first, self.second = conv_bn(channels, 3, stride), conv_bn(width, 3, 1)
+        self.around = nn.Sequential() if stride == 1 and channels == width else conv_bn(channels, 1, stride)
+
+    def forward(self, x):
+        return F.relu(self.second(F.relu(self.first(x))) + self.around(x))
+
+
+def resnet20():
+    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for width, stride in ((16, 1), (32, 2), (64, 2)):
+        for i in range(3):
+            layers.append(Block(channels, width, stride if i == 0 else 1))
+            channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
 # name -> (model, input shape)
 INFERENCE = {
     **{f"mlp{h}_b{b}": (lambda h=h: mlp(784, h, 10, softmax=True), (b, 784)) for h in (512, 256) for b in (1, 128)},
@@ -39,20 +67,22 @@ INFERENCE = {
     "softmax": (lambda: nn.Softmax(-1), (1024, 1024)),
     "layernorm": (lambda: nn.LayerNorm(768), (1024, 768)),
 }
-# name -> (model, optimiser, batch, input size, loss)
+# name -> (model, optimiser with its arguments, batch, input shape, loss)
 TRAINING = {
-    "train_mnist": (lambda: mlp(784, 512, 10), torch.optim.RMSprop, 128, 784, F.cross_entropy),
-    "train_10_10_1": (lambda: mlp(10, 10, 1, act=nn.Sigmoid), torch.optim.Adam, 10, 10, F.mse_loss),
+    "train_mnist": (lambda: mlp(784, 512, 10), (torch.optim.RMSprop, dict(lr=1e-3)), 128, (784,), F.cross_entropy),
+    "train_10_10_1": (lambda: mlp(10, 10, 1, act=nn.Sigmoid), (torch.optim.Adam, dict(lr=1e-3)), 10, (10,), F.mse_loss),
+    "train_lenet": (lenet, (torch.optim.SGD, dict(lr=1e-2, momentum=0.9)), 64, (1, 28, 28), F.cross_entropy),
+    "train_resnet20": (resnet20, (torch.optim.Adam, dict(lr=1e-3)), 32, (3, 32, 32), F.cross_entropy),
 }
 
 
 def torch_step(name, foreach):
-    model, optimiser, batch, width, loss = TRAINING[name]
+    model, (optimiser, arguments), batch, shape, loss = TRAINING[name]
     torch.manual_seed(1)
     net = model().train()
-    x = torch.randn(batch, width)
+    x = torch.randn(batch, *shape)
     y = torch.randint(10, (batch,)) if loss is F.cross_entropy else torch.randn(batch, 1)
-    opt = optimiser(net.parameters(), lr=1e-3, foreach=foreach)
+    opt = optimiser(net.parameters(), foreach=foreach, **arguments)
 
     def step():
         opt.zero_grad(set_to_none=True)
