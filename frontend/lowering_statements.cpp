@@ -100,8 +100,10 @@ void Lowering::bind_loop_names(const ast::Loop &loop, const Operand &item) {
 }
 
 bool Lowering::run_loop(const ast::Loop &loop) {
-  if (loop.kind == ast::Loop::Kind::scan)
-    trace.fail(loop.word, "`scan` is not compiled yet");
+  if (loop.kind == ast::Loop::Kind::scan) {
+    run_scan(loop);
+    return false;
+  }
   const Operand sequence = operand(*loop.sequence);
   const auto *list = sequence.datum.list();
   if (!list)
