@@ -108,7 +108,7 @@ private:
     return {};
   }
 
-  // Dots that are read in slices along one axis only, and not all of that in the loop itself.
+  // Dots that are read in slices along one axis only, and not all of them, or not all in the loop itself.
   void find_sliced_dots() {
     std::map<int, std::vector<int>> readers;
     for (int i = 0; i < static_cast<int>(old_.nodes.size()); ++i)
@@ -124,7 +124,8 @@ private:
         elements += all ? old_.nodes[user].type().elements() : 0;
         late |= all && !needed_[user];
       }
-      if (all && late && elements <= old_.nodes[dot].type().elements())
+      const int64_t computed = old_.nodes[dot].type().elements();
+      if (all && (elements < computed || (late && elements == computed)))
         sliced_.insert(dot);
     }
   }

@@ -28,7 +28,7 @@ TEST(LoweringPrograms, EveryProgramCompilesOrSaysWhatIsMissing) {
       {"04", "`max_pool` is not compiled yet"},
       {"05", "`conv2d` is not compiled yet"},
       {"06", "`conv2d` is not compiled yet"},
-      {"07", "`scan` is not compiled yet"},
+      {"07", "indexing with a tensor is not compiled yet"},
       {"08", "`dropout` is not compiled yet"},
       {"09", "`embedding` is not compiled yet"},
       {"10", "`segment_sum` is not compiled yet"},
