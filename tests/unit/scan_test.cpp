@@ -253,6 +253,7 @@ TEST(Scan, MistakesAreNamed) {
   EXPECT_THAT(error_in("scan x, i in zip(xs, 0..4) { z = x }\nreturn n"), HasSubstr("3 steps of `xs` and 4 of `0..4`"));
   EXPECT_THAT(error_in("scan x in xs { return x }"), HasSubstr("no `return` inside"));
   EXPECT_THAT(error_in("ys = scan x in xs { z = x * 2\nyield z }\nreturn z"), HasSubstr("unknown name `z`"));
+  EXPECT_THAT(error_in("l = sum(xs)\nscan x in xs { g = grad(l, x) }"), HasSubstr("was computed before the step began"));
   EXPECT_THAT(error_in("old = s\nscan x in xs { s := s + sum(x) * old }"),
               HasSubstr("`s` was read before the loop and is assigned in it"));
 }
