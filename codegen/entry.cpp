@@ -2,7 +2,8 @@
 // with more goes through a task function, which a shared `dispatch` hands to the host's `run`, or calls itself with all grains
 // as one slice; so there is one way to run a kernel, and its result cannot depend on threads.
 //
-// All addresses are a base plus a constant: an argument of the entry, the state, the workspace, the constants. Kernels come
+// All addresses are a base plus a constant, and in loops a multiple of the trips: an argument of the entry, the state, the
+// workspace, the constants. Kernels come
 // from elsewhere (kernel.h); nothing here computes on tensors.
 #include "codegen/entry.h"
 
@@ -69,7 +70,10 @@ private:
   void emit_constants();
   void emit_dispatch();
   llvm::Function *task(int kernel);
-  void emit_steps(const PlanEntry &entry, llvm::Function *function, Value *frame, BasicBlock *leave, llvm::PHINode *code);
+  struct Body; // of an entry
+  void emit_steps(Body &body, size_t begin, size_t end);
+  void emit_loop(Body &body, size_t step);
+  Value *address(const Body &body, const Ref &ref);
   Value *check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code);
 
   llvm::Function *create(llvm::Type *result, std::vector<llvm::Type *> parameters, const std::string &name,
@@ -236,32 +240,74 @@ Value *EntryModule::check_arguments(const PlanEntry &entry, llvm::Function *func
   return byte_offset(workspace, layout.fixed_bytes); // the slots
 }
 
-void EntryModule::emit_steps(const PlanEntry &entry, llvm::Function *function, Value *frame, BasicBlock *leave,
-                             llvm::PHINode *code) {
-  Value *slots = byte_offset(function->getArg(2), workspace_layout(entry).fixed_bytes);
-  auto address = [&](const Ref &ref) -> Value * {
-    switch (ref.space) {
-    case Ref::Space::input:
-      return byte_offset(function->getArg(3 + ref.index), ref.offset);
-    case Ref::Space::output:
-      return byte_offset(function->getArg(3 + entry.inputs.size() + ref.index), ref.offset);
-    case Ref::Space::state:
-      return byte_offset(function->getArg(1), ref.offset);
-    case Ref::Space::workspace:
-      return byte_offset(function->getArg(2), ref.offset);
-    case Ref::Space::constant:
-      return byte_offset(constants, ref.offset);
+struct EntryModule::Body {
+  const PlanEntry &entry;
+  llvm::Function *function;
+  Value *frame, *slots;
+  BasicBlock *leave;
+  llvm::PHINode *code;          // with which it leaves
+  std::vector<Value *> trips{}; // of the loops around the step: how many are done
+};
+
+Value *EntryModule::address(const Body &body, const Ref &ref) {
+  Value *base = nullptr;
+  switch (ref.space) {
+  case Ref::Space::input:
+    base = body.function->getArg(3 + ref.index);
+    break;
+  case Ref::Space::output:
+    base = body.function->getArg(3 + body.entry.inputs.size() + ref.index);
+    break;
+  case Ref::Space::state:
+    base = body.function->getArg(1);
+    break;
+  case Ref::Space::workspace:
+    base = body.function->getArg(2);
+    break;
+  case Ref::Space::constant:
+    base = constants;
+    break;
+  }
+  base = byte_offset(base, ref.offset);
+  for (size_t loop = 0; loop < ref.strides.size(); ++loop)
+    if (ref.strides[loop] != 0)
+      base = b.CreateGEP(b.getInt8Ty(), base, b.CreateMul(body.trips[loop], b.getInt64(ref.strides[loop])));
+  return base;
+}
+
+void EntryModule::emit_loop(Body &body, size_t index) {
+  const Step &step = body.entry.steps[index];
+  BasicBlock *before = b.GetInsertBlock();
+  auto *loop = BasicBlock::Create(b.getContext(), "trips", body.function);
+  auto *done = BasicBlock::Create(b.getContext(), "done", body.function);
+  b.CreateBr(loop);
+  b.SetInsertPoint(loop);
+  llvm::PHINode *trip = b.CreatePHI(i64, 2);
+  trip->addIncoming(b.getInt64(0), before);
+  body.trips.push_back(trip);
+  emit_steps(body, index + 1, index + 1 + step.inside);
+  body.trips.pop_back();
+  Value *next = b.CreateAdd(trip, b.getInt64(1));
+  trip->addIncoming(next, b.GetInsertBlock());
+  b.CreateCondBr(b.CreateICmpULT(next, b.getInt64(step.trips)), loop, done);
+  b.SetInsertPoint(done);
+}
+
+void EntryModule::emit_steps(Body &body, size_t begin, size_t end) {
+  for (size_t s = begin; s < end; ++s) {
+    const Step &step = body.entry.steps[s];
+    if (step.trips > 0) {
+      emit_loop(body, s);
+      s += step.inside;
+      continue;
     }
-    return nullptr; // unreachable: all spaces are above
-  };
-  for (const Step &step : entry.steps) {
     if (step.kernel < 0) {
-      Value *holds = b.CreateLoad(b.getInt8Ty(), address(step.args[0]));
-      leave_if(b.CreateICmpEQ(holds, b.getInt8(0)), NNC_CHECK + step.check, leave, code);
+      Value *holds = b.CreateLoad(b.getInt8Ty(), address(body, step.args[0]));
+      leave_if(b.CreateICmpEQ(holds, b.getInt8(0)), NNC_CHECK + step.check, body.leave, body.code);
       continue;
     }
     const Kernel &k = plan.kernels[step.kernel];
-    assert(step.args.size() == k.pointers.size() && k.scratch_bytes <= entry.slot_bytes);
+    assert(step.args.size() == k.pointers.size() && k.scratch_bytes <= body.entry.slot_bytes);
     bool writes = false; // a step whose results are all empty does nothing
     for (size_t i = 0; i < step.args.size(); i++)
       writes |= k.pointers[i].written && step.args[i].bytes > 0;
@@ -269,15 +315,15 @@ void EntryModule::emit_steps(const PlanEntry &entry, llvm::Function *function, V
       continue;
     std::vector<Value *> arguments;
     for (const Ref &ref : step.args)
-      arguments.push_back(address(ref));
+      arguments.push_back(address(body, ref));
     if (k.grains == 1) {
-      arguments.push_back(slots);
+      arguments.push_back(body.slots);
       arguments.push_back(b.getInt64(0));
       b.CreateCall(kernel(step.kernel), arguments);
     } else {
       for (unsigned i = 0; i < arguments.size(); i++)
-        b.CreateStore(arguments[i], frame_argument(frame, i));
-      b.CreateCall(dispatch, {function->getArg(0), task(step.kernel), frame, b.getInt64(k.grains)});
+        b.CreateStore(arguments[i], frame_argument(body.frame, i));
+      b.CreateCall(dispatch, {body.function->getArg(0), task(step.kernel), body.frame, b.getInt64(k.grains)});
     }
   }
 }
@@ -302,7 +348,8 @@ llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames
   Value *mode = emit_enter_float_mode(b);
   b.CreateStore(slots, b.CreateStructGEP(frame_type, frame, Frame::slots));
   b.CreateStore(b.getInt64(workspace_layout(entry).slot_bytes), b.CreateStructGEP(frame_type, frame, Frame::slot_bytes));
-  emit_steps(entry, function, frame, leave, result);
+  Body body{entry, function, frame, slots, leave, result};
+  emit_steps(body, 0, entry.steps.size());
   result->addIncoming(b.getInt32(NNC_OK), b.GetInsertBlock());
   b.CreateBr(leave);
 

@@ -74,8 +74,9 @@ Builder &Emit::at(const Span &at) {
 }
 
 Value Emit::value(const TensorRef &tensor, const Span &at) {
-  if (tensor.home == draft && draft)
-    return tensor.value;
+  if (draft)
+    if (const std::optional<Value> here = draft->imported(tensor))
+      return *here;
   if (draft && foreign)
     if (std::optional<Value> here = foreign(tensor))
       return *here;

@@ -1,6 +1,7 @@
 // A function while it is being lowered: arguments as they come up, states as they change, and the tidy function at the end.
 // Values are numbered by the order they were built in; only `finish` renumbers.
 #include "frontend/draft.h"
+#include "ir/region.h"
 
 #include "ir/eval.h"
 
@@ -49,6 +50,116 @@ bool Draft::is_current(int index, Value value) const {
 int Draft::state_of(Value value) const {
   auto found = versions_.find(value);
   return found == versions_.end() ? -1 : found->second;
+}
+
+std::optional<Value> Draft::imported(const TensorRef &tensor) {
+  if (tensor.home == this)
+    return tensor.value;
+  const std::optional<Value> there = outer_ ? outer_->imported(tensor) : std::nullopt;
+  if (!there)
+    return std::nullopt;
+  if (tensor.state < 0 || !outer_->is_current(tensor.state, *there) || written_.count(tensor.state))
+    return import(*there);
+  imported_states_.insert(tensor.state);
+  const Span *declared = outer_->declared(*there);
+  return state(tensor.state, {.path = "", .type = tensor.type}, declared ? *declared : Span());
+}
+
+Value Draft::import(Value outer) {
+  const auto [found, is_new] = imports_.try_emplace(outer);
+  if (!is_new)
+    return found->second;
+  const Node &node = outer_->node(outer);
+  if (node.op == Op::constant && node.data->splat)
+    return found->second = b.constant(*node.data);
+  const Span *declared = outer_->declared(outer);
+  found->second = argument(node.types[outer.index], declared ? *declared : Span());
+  if (const auto name = outer_->names_.find(outer); name != outer_->names_.end())
+    names_[found->second] = name->second;
+  return found->second;
+}
+
+Value Draft::carry(Value first, const std::string &name) {
+  const Span *declared = outer_->declared(first);
+  carries_.emplace_back(argument(outer_->b.type(first), declared ? *declared : Span()), first);
+  names_[carries_.back().first] = name;
+  return carries_.back().first;
+}
+
+Value Draft::slice(Value stack) {
+  Type type = outer_->b.type(stack);
+  type.shape.erase(type.shape.begin());
+  slices_.emplace_back(argument(type, {}), stack);
+  return slices_.back().first;
+}
+
+Value Draft::step() {
+  if (step_)
+    return step_;
+  step_ = slice(outer_->b.iota(DType::i64, {steps_}, 0));
+  if (outer_->is_body()) {
+    const Value rounds = import(outer_->step());
+    step_ = b.add(b.mul(rounds, b.constant_int({DType::i64, {}}, steps_)), step_);
+  }
+  return step_;
+}
+
+int Draft::stale_state() const {
+  for (int state : imported_states_)
+    if (written_.count(state))
+      return state;
+  return -1;
+}
+
+std::vector<Value> Draft::finish_loop(std::vector<Value> next, const std::vector<Value> &stacks, const std::vector<State> &states,
+                                      const Loc &loc) {
+  Builder &outer = outer_->b;
+  outer.loc = loc;
+  std::vector<Value> args, operands, results = std::move(next);
+  const auto pass = [&](Value arg, Value operand) {
+    args.push_back(arg);
+    operands.push_back(operand);
+  };
+  for (auto [arg, first] : carries_)
+    pass(arg, first);
+  for (auto [index, value] : written_) {
+    if (!arguments_.count(index))
+      arguments_[index] = argument(states[index].type, {});
+    pass(arguments_[index], outer_->state(index, states[index], {}));
+    results.push_back(value);
+  }
+  ScanInfo info{.steps = steps_, .carries = static_cast<int>(args.size()), .slices = static_cast<int>(slices_.size())};
+  for (auto [arg, stack] : slices_)
+    pass(arg, stack);
+  for (auto [value, arg] : imports_)
+    if (is_argument(arg))
+      pass(arg, value);
+  for (auto [index, arg] : arguments_)
+    if (!written_.count(index))
+      pass(arg, outer_->state(index, states[index], {}));
+  results.insert(results.end(), stacks.begin(), stacks.end());
+  for (const Result &check : checks_)
+    results.push_back(check.value);
+  if (results.empty())
+    return {};
+  for (const auto &[value, text] : names_)
+    b.set_name(value, text);
+  const Value loop = outer.scan(info, std::move(operands), extract(function_, args, results));
+
+  std::vector<Value> given;
+  int at = 0;
+  const auto take = [&] { return Value{loop.node, at++}; };
+  for (size_t i = 0; i < carries_.size(); ++i)
+    given.push_back(take());
+  for (auto [index, value] : written_)
+    outer_->set_state(index, take(), written_at_[index]);
+  for (size_t i = 0; i < stacks.size(); ++i)
+    given.push_back(take());
+  for (const Result &check : checks_) {
+    const Value least = outer.reduce(Op::min, outer.cast(take(), DType::i32), {0});
+    outer_->check(outer.eq(least, outer.like(least, 1)), check.name, check.loc);
+  }
+  return given;
 }
 
 void Draft::output(const std::string &name, Value value, const Loc &loc) {

@@ -1,10 +1,11 @@
-// Draft: one function of the module while it is being lowered.
+// Draft: one function of the module, or the body of a loop in one, while it is being lowered.
 #pragma once
 
 #include "frontend/datum.h"
 #include "ir/builder.h"
 
 #include <map>
+#include <set>
 
 namespace nnc {
 
@@ -13,6 +14,11 @@ class Draft {
 
 public:
   Builder b{function_};
+
+  Draft() = default;
+  // The body of a loop of `outer`, which must not change before `finish_loop`.
+  Draft(Draft &outer, int64_t steps) : outer_(&outer), steps_(steps) {}
+  Draft(const Draft &) = delete;
 
   // Arguments are made when first asked for; `finish` moves them to the front.
 
@@ -24,6 +30,25 @@ public:
   // The state whose value `value` is or once was, or -1.
   int state_of(Value value) const;
   bool writes_state() const { return !written_.empty(); }
+
+  // ---- of a body
+
+  bool is_body() const { return outer_; }
+  // A tensor of a draft around this one; none for those of others. It is an argument that is the same in every step, or, if it
+  // is what a state is in `outer`, that state.
+  std::optional<Value> imported(const TensorRef &tensor);
+  Value carry(Value first, const std::string &name); // starts as `first` of `outer`
+  Value slice(Value stack);                          // of the step, of a tensor of `outer`
+  // Which step this is, an i64 from 0; steps of loops around it are counted through.
+  Value step();
+  // A state that was imported and then assigned: what was imported is no longer what it was. -1: none.
+  int stale_state() const;
+  // The loop becomes a node of `outer`. `next` are the next values of the carries, in their order; the result holds their last
+  // ones, then the stacks. Assigned states are carried too and set in `outer`; a check holds if it does in every step.
+  std::vector<Value> finish_loop(std::vector<Value> next, const std::vector<Value> &stacks, const std::vector<State> &states,
+                                 const Loc &loc);
+
+  // ---- of a function
 
   void output(const std::string &name, Value value, const Loc &loc);
   void check(Value holds, const std::string &message, const Loc &loc);
@@ -49,6 +74,7 @@ public:
 
 private:
   Value argument(const Type &type, const Span &declared);
+  Value import(Value outer);
 
   std::vector<Value> inputs_;
   std::map<int, Value> arguments_, current_, written_; // of states, by index
@@ -57,6 +83,13 @@ private:
   std::map<Value, std::string> names_;
   std::map<Value, Span> declared_;
   std::vector<Result> outputs_, checks_;
+
+  Draft *const outer_ = nullptr;
+  const int64_t steps_ = 0;
+  std::vector<std::pair<Value, Value>> carries_, slices_; // argument, value in `outer`
+  std::map<Value, Value> imports_;                        // of values in `outer`: arguments, or constants made anew
+  std::set<int> imported_states_;
+  Value step_;
 };
 
 } // namespace nnc

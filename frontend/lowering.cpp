@@ -43,10 +43,19 @@ void drop_unused_paths(Module &module) {
   };
   Loc direct;
   use(direct);
+  const std::function<void(Region &)> use_in = [&](Region &region) {
+    for (Node &node : region.nodes) {
+      use(node.loc);
+      if (node.body) {
+        Region body = *node.body;
+        use_in(body);
+        node.body = std::make_shared<const Region>(std::move(body));
+      }
+    }
+  };
   for (Function &function : module.functions) {
     use(function.loc);
-    for (Node &node : function.nodes)
-      use(node.loc);
+    use_in(function);
     for (Result &result : function.function_results)
       use(result.loc);
   }

@@ -150,6 +150,14 @@ private:
   void yield(const ast::Yield &yield, const Span &at);
   void return_values(const ast::Return &result);
 
+  // ---- loops that stay loops (lowering_scan.cpp)
+  void run_scan(const ast::Loop &loop);
+  std::vector<TensorRef> sequences(const ast::Loop &loop, int64_t &steps);
+  TensorRef sequence(const ast::Expr &expr);
+  Datum imported(const Datum &datum); // with the tensors that it holds, as the body being lowered sees them
+  void next_values(const std::string &name, const Binding &binding, const Datum &before, const Datum &after,
+                   std::vector<Value> &next);
+
   // ---- params and state (lowering_states.cpp)
   Instance *make_instance(const ast::Func &func, const Span &at, const std::optional<ast::Name> &as);
   void number(Instance &instance);

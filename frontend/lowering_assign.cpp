@@ -63,6 +63,9 @@ void Lowering::assign_state(const ast::Target &target, const Operand &given, con
     state = local->second.state;
     if (const auto *tensor = local->second.datum.as<TensorRef>(); tensor && state < 0) {
       state = tensor->state;
+      if (state >= 0 && tensor->home != emit.draft && emit.draft->is_body())
+        trace.fail(op, fmt::format("`{}` is the value of `{}` from before the loop; read it anew in the loop", name,
+                                   states_[state].path));
       if (state >= 0 && !emit.draft->is_current(state, tensor->value))
         trace.fail(
             op, fmt::format("`{}` is an older value of `{}`, which was assigned since; read it anew", name, states_[state].path));

@@ -83,7 +83,7 @@ Datum Lowering::read(const Binding &binding) {
     return current(binding.state);
   if (binding.datum.is<Poison>())
     throw Poisoned{};
-  return binding.datum;
+  return emit.draft && emit.draft->is_body() ? imported(binding.datum) : binding.datum;
 }
 
 std::optional<Datum> Lowering::lookup_value(const std::string &name) {

@@ -111,8 +111,10 @@ void Lowering::bind_loop_names(const ast::Loop &loop, const Operand &item) {
 }
 
 bool Lowering::run_loop(const ast::Loop &loop) {
-  if (loop.kind == ast::Loop::Kind::scan)
-    trace.fail(loop.word, "`scan` is not compiled yet");
+  if (loop.kind == ast::Loop::Kind::scan) {
+    run_scan(loop);
+    return false;
+  }
   if (!loop.targets.empty() && !yields(loop.body))
     trace.fail(loop.word, fmt::format("`{}` would be what this loop yields, and it has no `yield`", loop.targets[0].name.text));
   const Operand sequence = operand(*loop.sequence);

@@ -60,6 +60,17 @@ Value Builder::fused(std::vector<Value> operands, Region body) {
   return append(std::move(node), "");
 }
 
+Value Builder::scan(const ScanInfo &info, std::vector<Value> operands, Region body) {
+  Node node;
+  node.op = Op::scan;
+  node.scan = info;
+  for (size_t i = 0; i < body.results.size(); ++i)
+    node.types.push_back(result_type(node, body, i));
+  node.operands = std::move(operands);
+  node.body = std::make_shared<const Region>(std::move(body));
+  return append(std::move(node), "");
+}
+
 Value Builder::cast(Value a, DType dtype) {
   if (type(a).dtype == dtype)
     return a;

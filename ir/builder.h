@@ -20,7 +20,9 @@ public:
   Value constant_int(Type type, int64_t value);
   // Throws Error when the operands do not fit.
   Value op(Op op, std::vector<Value> operands, Attrs attrs = {}, const std::string &name = "");
-  Value fused(std::vector<Value> operands, Region body); // the first of its results
+  // Nodes with a body; the first of their results.
+  Value fused(std::vector<Value> operands, Region body);
+  Value scan(const ScanInfo &info, std::vector<Value> operands, Region body);
 
   const Type &type(Value v) const { return region_.type(v); }
   const Shape &shape(Value v) const { return type(v).shape; }

@@ -1,4 +1,4 @@
-// Looking up functions of a module.
+// Looking up functions of a module, and types that follow from bodies.
 #include "ir/function.h"
 
 namespace nnc {
@@ -8,6 +8,13 @@ const Function *Module::find(std::string_view name) const {
     if (function.name == name)
       return &function;
   return nullptr;
+}
+
+Type result_type(const Node &node, const Region &body, size_t i) {
+  Type type = body.type(body.results[i]);
+  if (node.op == Op::scan && i >= static_cast<size_t>(node.scan.carries))
+    type.shape.insert(type.shape.begin(), node.scan.steps);
+  return type;
 }
 
 } // namespace nnc

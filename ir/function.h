@@ -67,6 +67,9 @@ struct Region {
   const Type &type(Value v) const { return nodes[v.node].types[v.index]; }
 };
 
+// The type that the body's results give result `i` of a fused node or scan.
+Type result_type(const Node &node, const Region &body, size_t i);
+
 struct Arg {
   int state = -1; // index into Module::states, or -1: an input of the entry
 };

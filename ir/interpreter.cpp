@@ -1,4 +1,5 @@
-// Running functions node by node with `eval`. A value is freed after its last use; a fused node is its body, run in place.
+// Running functions node by node with `eval`. A value is freed after its last use; a fused node is its body, run in place, a
+// scan its body once a step.
 #include "ir/interpreter.h"
 
 #include "ir/error.h"
@@ -26,6 +27,8 @@ Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, 
 namespace {
 
 using Shared = std::shared_ptr<const Tensor>;
+
+std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands);
 
 // The values of `wanted`, given the region's arguments.
 std::vector<Shared> run(const Region &region, std::vector<Shared> args, const std::vector<Value> &wanted) {
@@ -55,6 +58,9 @@ std::vector<Shared> run(const Region &region, std::vector<Shared> args, const st
     case Op::fused:
       values[i] = run(*node.body, std::move(operands), node.body->results);
       break;
+    case Op::scan:
+      values[i] = run_scan(node, std::move(operands));
+      break;
     case Op::grad:
       throw Error("`grad` stands for derivatives that are not derived yet: it cannot be run");
     default:
@@ -72,6 +78,34 @@ std::vector<Shared> run(const Region &region, std::vector<Shared> args, const st
   std::vector<Shared> results;
   for (Value value : wanted)
     results.push_back(values[value.node][value.index]);
+  return results;
+}
+
+std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands) {
+  const auto &[steps, carries, slices, reverse] = node.scan;
+  for (int i = carries; i < carries + slices; ++i)
+    operands[i] = std::make_shared<const Tensor>(expanded(*operands[i]));
+  std::vector<Tensor> stacks;
+  for (size_t i = carries; i < node.types.size(); ++i)
+    stacks.emplace_back(node.types[i]);
+  for (int64_t k = 0; k < steps; ++k) {
+    const int64_t step = reverse ? steps - 1 - k : k;
+    std::vector<Shared> args = operands;
+    for (int i = carries; i < carries + slices; ++i) {
+      Tensor slice(node.body->nodes[i].type());
+      std::ranges::copy_n(operands[i]->bytes.begin() + step * slice.type.bytes(), slice.type.bytes(), slice.bytes.begin());
+      args[i] = std::make_shared<const Tensor>(std::move(slice));
+    }
+    const std::vector<Shared> results = run(*node.body, std::move(args), node.body->results);
+    std::copy_n(results.begin(), carries, operands.begin());
+    for (size_t i = 0; i < stacks.size(); ++i) {
+      const Tensor entry = expanded(*results[carries + i]);
+      std::ranges::copy(entry.bytes, stacks[i].bytes.begin() + step * entry.type.bytes());
+    }
+  }
+  std::vector<Shared> results(operands.begin(), operands.begin() + carries);
+  for (Tensor &stack : stacks)
+    results.push_back(std::make_shared<const Tensor>(std::move(stack)));
   return results;
 }
 

@@ -6,21 +6,26 @@
 namespace nnc {
 
 // Where a pointer of a step points. `index` is the input or output of the entry; byte `offset` counts from its start, from the
-// start of the state block, of the workspace, or of the artefact's constants.
+// start of the state block, of the workspace, or of the artefact's constants. In loops it moves on by strides[l] bytes with every
+// trip of the l-th loop around the step, outermost first; strides that are left out are 0.
 struct Ref {
   enum class Space : uint8_t { input, output, state, workspace, constant };
   Space space = Space::workspace;
   int index = 0;
   int64_t offset = 0;
   int64_t bytes = 0;
+  std::vector<int64_t> strides = {};
 
   bool operator==(const Ref &) const = default;
 };
 
+// A call of a kernel, a check, or a loop, whose steps follow it.
 struct Step {
-  int kernel = -1;       // call: index into Plan::kernels; -1: a check
+  int kernel = -1;       // call: index into Plan::kernels; -1: a check or loop
   std::vector<Ref> args; // call: one a pointer of the kernel. check: the bool that must be true
   int check = -1;        // check: index into PlanEntry::checks
+  int64_t trips = 0;     // loop: how often the steps inside run; at least 1
+  int inside = 0;        // loop: how many steps after this one belong to it, those of loops in it among them
   std::string note;      // names of the args in their order, without %, separated by blanks; for the text
   Loc loc;
 };

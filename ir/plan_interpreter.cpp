@@ -4,7 +4,7 @@
 #include "ir/error.h"
 
 #include <algorithm>
-#include <cstring>
+#include <map>
 
 namespace nnc {
 
@@ -12,54 +12,164 @@ namespace {
 
 constexpr std::byte poison{0xFF};
 
-bool overlap(const Ref &a, const Ref &b) {
-  return a.space == b.space && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-}
+// All bytes that a ref reaches in all trips of the loops around it.
+struct Extent {
+  Ref::Space space;
+  int64_t begin, end;
+};
 
-// No step after `step` touches the ref.
-bool is_last_use(const PlanEntry &entry, size_t step, const Ref &ref) {
-  for (size_t later = step + 1; later < entry.steps.size(); ++later)
-    for (const Ref &other : entry.steps[later].args)
-      if (overlap(ref, other))
-        return false;
-  return true;
-}
+class Runner {
+public:
+  Runner(const Plan &plan, const PlanEntry &entry, std::span<const std::byte *const> inputs, std::span<std::byte *const> outputs,
+         std::byte *state)
+      : plan(plan), entry(entry), inputs(inputs), outputs(outputs), state(state), workspace(entry.workspace_bytes, poison) {
+    for (size_t s = 0; s < entry.steps.size(); ++s)
+      for (const Ref &ref : entry.steps[s].args)
+        extents[&ref] = extent(s, ref);
+  }
+
+  // The check that failed, or -1.
+  int run(size_t begin, size_t end) {
+    for (size_t s = begin; s < end; ++s) {
+      const Step &step = entry.steps[s];
+      if (step.trips > 0) {
+        loops.push_back({s, s + 1, s + 1 + step.inside, step.trips});
+        trips.push_back(0);
+        for (; trips.back() < step.trips; ++trips.back())
+          if (const int failed = run(s + 1, s + 1 + step.inside); failed >= 0)
+            return failed;
+        loops.pop_back();
+        trips.pop_back();
+        for (size_t inner = s + 1; inner <= s + step.inside; ++inner)
+          for (const Ref &ref : entry.steps[inner].args)
+            poison_dead(s + step.inside, ref);
+        s += step.inside;
+        continue;
+      }
+      if (step.kernel >= 0) {
+        std::vector<std::byte *> pointers;
+        for (const Ref &ref : step.args)
+          pointers.push_back(address(ref));
+        run_kernel(plan.kernels[step.kernel], pointers);
+      } else if (*address(step.args[0]) == std::byte{0}) {
+        return step.check;
+      }
+      for (const Ref &ref : step.args)
+        poison_dead(s, ref);
+    }
+    return -1;
+  }
+
+private:
+  struct Loop {
+    size_t step, begin, end; // the step, and those inside
+    int64_t trips;
+  };
+
+  const Plan &plan;
+  const PlanEntry &entry;
+  std::span<const std::byte *const> inputs;
+  std::span<std::byte *const> outputs;
+  std::byte *state;
+  std::vector<std::byte> workspace;
+  std::vector<Loop> loops; // that are running
+  std::vector<int64_t> trips;
+  std::map<const Ref *, Extent> extents; // of the args of all steps
+
+  std::byte *address(const Ref &ref) {
+    int64_t offset = ref.offset;
+    for (size_t loop = 0; loop < ref.strides.size(); ++loop)
+      offset += trips[loop] * ref.strides[loop];
+    switch (ref.space) {
+    case Ref::Space::input: // only read: verify_plan
+      return const_cast<std::byte *>(inputs[ref.index]) + offset;
+    case Ref::Space::output:
+      return outputs[ref.index] + offset;
+    case Ref::Space::state:
+      return state + offset;
+    case Ref::Space::workspace:
+      return workspace.data() + offset;
+    case Ref::Space::constant:
+      return const_cast<std::byte *>(plan.constants.data()) + offset;
+    }
+    return nullptr;
+  }
+
+  // Of a ref in step `step`.
+  Extent extent(size_t step, const Ref &ref) const {
+    Extent extent{ref.space, ref.offset, ref.offset + ref.bytes};
+    for (size_t s = 0, loop = 0; s < step && loop < ref.strides.size(); ++s)
+      if (const int64_t count = entry.steps[s].trips; count > 0) {
+        if (step > s + entry.steps[s].inside) {
+          s += entry.steps[s].inside;
+          continue;
+        }
+        const int64_t way = (count - 1) * ref.strides[loop++];
+        (way < 0 ? extent.begin : extent.end) += way;
+      }
+    return extent;
+  }
+
+  // Fills with poison what is not needed after step s: touched by no later step, nor, while a loop around s goes on, by an
+  // earlier one of the loop before that has written all of it again.
+  void poison_dead(size_t s, const Ref &ref) {
+    if (ref.space != Ref::Space::workspace)
+      return;
+    for (size_t l = 0; l < std::min(loops.size(), ref.strides.size()); ++l)
+      if (ref.strides[l] != 0)
+        return; // part of what the loop makes: it is looked at when the loop has ended
+    const Extent own = extents.at(&ref);
+    const auto fill = [&] { std::fill(workspace.begin() + own.begin, workspace.begin() + own.end, poison); };
+    size_t from = s + 1;
+    for (size_t l = loops.size(); l-- > 0;) {
+      const Loop &loop = loops[l];
+      if (touches(from, loop.end, own))
+        return;
+      if (trips[l] + 1 < loop.trips)
+        switch (first_touch(loop.begin, s + 1, own)) {
+        case Touch::read:
+          return;
+        case Touch::written:
+          return fill();
+        case Touch::none:
+          break;
+        }
+      from = loop.end;
+    }
+    if (!touches(from, entry.steps.size(), own))
+      fill();
+  }
+
+  enum class Touch { none, read, written };
+
+  bool touches(size_t begin, size_t end, const Extent &own) const { return first_touch(begin, end, own) != Touch::none; }
+
+  Touch first_touch(size_t begin, size_t end, const Extent &own) const {
+    for (size_t s = begin; s < end; ++s) {
+      Touch found = Touch::none;
+      for (size_t a = 0; a < entry.steps[s].args.size(); ++a) {
+        const Ref &ref = entry.steps[s].args[a];
+        const Extent &other = extents.at(&ref);
+        if (other.space != own.space || other.begin >= own.end || own.begin >= other.end)
+          continue;
+        const KernelPointer *pointer = entry.steps[s].kernel < 0 ? nullptr : &plan.kernels[entry.steps[s].kernel].pointers[a];
+        const bool all_new = pointer && !pointer->read && ref.strides.empty() && other.begin <= own.begin && own.end <= other.end;
+        if (!all_new)
+          return Touch::read;
+        found = Touch::written;
+      }
+      if (found == Touch::written)
+        return found;
+    }
+    return Touch::none;
+  }
+};
 
 } // namespace
 
 int run_entry(const Plan &plan, const PlanEntry &entry, std::span<const std::byte *const> inputs,
               std::span<std::byte *const> outputs, std::byte *state) {
-  std::vector<std::byte> workspace(entry.workspace_bytes, poison);
-  const auto address = [&](const Ref &ref) -> std::byte * {
-    switch (ref.space) {
-    case Ref::Space::input: // only read: verify_plan
-      return const_cast<std::byte *>(inputs[ref.index]) + ref.offset;
-    case Ref::Space::output:
-      return outputs[ref.index] + ref.offset;
-    case Ref::Space::state:
-      return state + ref.offset;
-    case Ref::Space::workspace:
-      return workspace.data() + ref.offset;
-    case Ref::Space::constant:
-      return const_cast<std::byte *>(plan.constants.data()) + ref.offset;
-    }
-    return nullptr;
-  };
-  for (size_t s = 0; s < entry.steps.size(); ++s) {
-    const Step &step = entry.steps[s];
-    if (step.kernel >= 0) {
-      std::vector<std::byte *> pointers;
-      for (const Ref &ref : step.args)
-        pointers.push_back(address(ref));
-      run_kernel(plan.kernels[step.kernel], pointers);
-    } else if (*address(step.args[0]) == std::byte{0}) {
-      return step.check;
-    }
-    for (const Ref &ref : step.args)
-      if (ref.space == Ref::Space::workspace && is_last_use(entry, s, ref))
-        std::memset(address(ref), static_cast<int>(poison), ref.bytes);
-  }
-  return -1;
+  return Runner(plan, entry, inputs, outputs, state).run(0, entry.steps.size());
 }
 
 RunResult interpret(const Plan &plan, const PlanEntry &entry, std::span<const Tensor> inputs, std::span<const Tensor> states) {

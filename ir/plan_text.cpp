@@ -58,7 +58,19 @@ std::string place_name(const Plan &plan, const PlanEntry &entry, const Ref &ref)
   return "";
 }
 
-std::string step_text(const Plan &plan, const PlanEntry &entry, const Step &step) {
+// "4096", in loops "4096+512i": i counts the trips of the outermost.
+std::string offset_text(const Ref &ref) {
+  std::string text = fmt::format("{}", ref.offset);
+  for (size_t loop = 0; loop < ref.strides.size(); ++loop)
+    if (ref.strides[loop] != 0)
+      text += fmt::format("{:+}{}", ref.strides[loop], static_cast<char>('i' + loop % 18));
+  return text;
+}
+
+// Lines are indented by `indent` more than at the top.
+std::string step_text(const Plan &plan, const PlanEntry &entry, const Step &step, size_t indent) {
+  if (step.trips > 0)
+    return fmt::format("{:{}}  loop   {} trips of {}\n", "", indent, step.trips, counted(step.inside, "step"));
   std::vector<std::string> names = words(step.note);
   names.resize(step.args.size());
   for (size_t i = 0; i < names.size(); ++i) {
@@ -69,10 +81,10 @@ std::string step_text(const Plan &plan, const PlanEntry &entry, const Step &step
   }
   const auto at = [&](size_t i) {
     const bool at_offset = step.args[i].space == Ref::Space::workspace && names[i][1] != '@';
-    return at_offset ? fmt::format("{}@{}", names[i], step.args[i].offset) : names[i];
+    return at_offset ? fmt::format("{}@{}", names[i], offset_text(step.args[i])) : names[i];
   };
   if (step.kernel < 0)
-    return fmt::format("  check  {:<{}} {}\n", at(0), recipe_column - 8, entry.checks[step.check].message);
+    return fmt::format("{:{}}  check  {:<{}} {}\n", "", indent, at(0), recipe_column - 8, entry.checks[step.check].message);
   const Kernel &kernel = plan.kernels[step.kernel];
   std::vector<std::string> operands, results;
   for (size_t i = 0; i < step.args.size(); ++i) {
@@ -85,7 +97,8 @@ std::string step_text(const Plan &plan, const PlanEntry &entry, const Step &step
   std::string call = fmt::format("k{}({})", step.kernel, fmt::join(operands, ", "));
   if (!results.empty())
     call += fmt::format(" -> {}", fmt::join(results, ", "));
-  return fmt::format("  call   {:<{}} {:<7}  {}\n", call, recipe_column - 8, recipe_name(kernel.recipe), kernel_summary(kernel));
+  return fmt::format("{:{}}  call   {:<{}} {:<7}  {}\n", "", indent, call, recipe_column - 8, recipe_name(kernel.recipe),
+                     kernel_summary(kernel));
 }
 
 std::string types_text(const std::vector<PlanValue> &values) {
@@ -104,8 +117,14 @@ std::string entry_text(const Plan &plan, const PlanEntry &entry) {
   text += fmt::format("  workspace {} bytes + {} a thread   {}, {}   {}   {} moved\n", entry.workspace_bytes, entry.slot_bytes,
                       counted(entry.steps.size(), "step"), counted(kernels.size(), "kernel"), amount(entry.flop, "FLOP"),
                       amount(entry.bytes, "B"));
-  for (const Step &step : entry.steps)
-    text += step_text(plan, entry, step);
+  std::vector<size_t> ends; // of the loops around the step
+  for (size_t s = 0; s < entry.steps.size(); ++s) {
+    while (!ends.empty() && ends.back() == s)
+      ends.pop_back();
+    text += step_text(plan, entry, entry.steps[s], 2 * ends.size());
+    if (entry.steps[s].trips > 0)
+      ends.push_back(s + 1 + entry.steps[s].inside);
+  }
   return text;
 }
 

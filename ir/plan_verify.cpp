@@ -1,6 +1,6 @@
 // The verifier for plans: what code generation and hosts take for granted. A kernel's table agrees with itself; every address
 // lies inside its block, aligned; what is read was written; steps are free to run their grains in any order; nothing is written
-// before the last check.
+// before the last check. Loops are gone through trip by trip.
 #include "ir/plan.h"
 
 #include <fmt/format.h>
@@ -235,9 +235,8 @@ public:
   EntryVerifier(const Plan &plan, const PlanEntry &entry) : plan(plan), entry(entry), outputs(entry.outputs.size()) {}
 
   Problem run() {
-    for (size_t s = 0; s < entry.steps.size(); ++s)
-      if (Problem found = step(entry.steps[s]))
-        return problem("step {}: {}", s, *found);
+    if (Problem found = steps(0, entry.steps.size()))
+      return found;
     for (size_t i = 0; i < outputs.size(); ++i)
       if (!outputs[i].covers(0, entry.outputs[i].type.bytes()))
         return problem("output `{}` is not written", entry.outputs[i].name);
@@ -249,7 +248,40 @@ private:
   const PlanEntry &entry;
   std::vector<Ranges> outputs;
   Ranges workspace;
-  bool has_written = false; // an output or state
+  bool has_written = false;   // an output or state
+  std::vector<int64_t> trips; // of the loops around the step: how many are done
+
+  // Every trip of every loop, so that each address is looked at.
+  Problem steps(size_t begin, size_t end) {
+    for (size_t s = begin; s < end; ++s) {
+      const Step &step = entry.steps[s];
+      if (step.trips == 0) {
+        if (Problem found = this->step(step))
+          return trips.empty() ? problem("step {}: {}", s, *found) : problem("step {}, trip {}: {}", s, trips.back(), *found);
+        continue;
+      }
+      const size_t inner_end = s + 1 + step.inside;
+      if (step.trips < 0 || step.inside < 0 || inner_end > end || step.kernel >= 0 || !step.args.empty())
+        return problem("step {}: a loop of {} trips and {} steps, {} of them there", s, step.trips, step.inside, end - s - 1);
+      trips.push_back(0);
+      for (; trips.back() < step.trips; ++trips.back())
+        if (Problem found = steps(s + 1, inner_end))
+          return found;
+      trips.pop_back();
+      s = inner_end - 1;
+    }
+    return std::nullopt;
+  }
+
+  // Where the ref is in the trips that run.
+  Problem place(Ref &ref) const {
+    if (ref.strides.size() > trips.size())
+      return problem("{} strides in {} loops", ref.strides.size(), trips.size());
+    for (size_t loop = 0; loop < ref.strides.size(); ++loop)
+      ref.offset += trips[loop] * ref.strides[loop];
+    ref.strides.clear();
+    return block(ref);
+  }
 
   Problem block(const Ref &ref) const {
     const auto listed = [&](const std::vector<PlanValue> &values) {
@@ -273,9 +305,9 @@ private:
     return std::nullopt;
   }
 
-  Problem step(const Step &step) {
-    for (const Ref &ref : step.args)
-      if (Problem found = block(ref))
+  Problem step(Step step) {
+    for (Ref &ref : step.args)
+      if (Problem found = place(ref))
         return found;
     return step.kernel < 0 ? check(step) : call(step);
   }

@@ -164,9 +164,15 @@ private:
   void node(const Node &node, const std::vector<std::string> &names, const Texts &texts, const std::string &indent) {
     std::vector<std::string> inside, types;
     const Texts body_texts = node.body ? value_texts(*node.body) : Texts();
+    if (node.op == Op::scan)
+      inside.push_back(fmt::format("steps={}", node.scan.steps));
+    if (node.scan.reverse)
+      inside.push_back("reverse");
     for (size_t k = 0; k < node.operands.size(); ++k) {
       const std::string &operand = texts[node.operands[k].node][node.operands[k].index];
-      inside.push_back(node.body ? fmt::format("{} = {}", body_texts[k][0], operand) : operand);
+      const int slice = static_cast<int>(k) - node.scan.carries; // 0 and up: a slice, from `slices` on an invariant
+      const std::string_view role = slice < 0 ? "carry " : slice < node.scan.slices ? "slice " : "";
+      inside.push_back(node.body ? fmt::format("{}{} = {}", role, body_texts[k][0], operand) : operand);
     }
     for (AttrKey key : op_info(node.op).attrs)
       if (std::string attr = attr_text(node.attrs, key); !attr.empty())

@@ -1,6 +1,6 @@
 // The IR from its text (grammar in docs/ir.md). One pass with one token of look-ahead; nodes are typed by infer_type as they
 // are read, so a wrong one is reported where it stands. What a single node cannot show (states, results, call paths) is left
-// to the verifier, whose findings are reported at the function. Nothing recurses: fused bodies do not nest.
+// to the verifier, whose findings are reported at the function. Bodies of loops nest, to a depth that the stack holds.
 #include "ir/error.h"
 #include "ir/literal.h"
 #include "ir/text.h"
@@ -212,6 +212,7 @@ private:
     return {at, 0};
   }
 
+  // What may stand in a region: a fused body holds neither another nor a loop.
   void parse_node(Scope &scope, bool in_fused) {
     std::vector<Token> names;
     list([&] { names.push_back(expect(Kind::value, "a value")); });
@@ -221,6 +222,16 @@ private:
       if (in_fused)
         lexer_.fail(name, "a fused body holds no further fused node");
       return parse_fused(scope, names);
+    }
+    if (name.text == "scan") {
+      if (in_fused)
+        lexer_.fail(name, "a fused body holds no scan");
+      if (depth_ == deepest)
+        lexer_.fail(name, fmt::format("more than {} loops in one another", deepest));
+      ++depth_;
+      parse_scan(scope, names);
+      --depth_;
+      return;
     }
     if (name.text == "grad")
       return parse_grad(scope, names);
@@ -403,13 +414,61 @@ private:
       node.operands.push_back(find(scope, expect(Kind::value, "a value")));
       add_arg(inner, name, scope.region.type(node.operands.back()));
     });
+    parse_body(scope, std::move(node), inner, names);
+  }
+
+  // %last, %all = scan(steps=8, reverse, carry %h = %h0, slice %x = %xs, %w = %w0) : f32[2], f32[8,2] { nodes yield %h1, %y }
+  void parse_scan(Scope &scope, const std::vector<Token> &names) {
+    Node node;
+    node.op = Op::scan;
+    Region body;
+    Scope inner{body};
+    expect("(");
+    expect_name("steps");
+    expect("=");
+    node.scan.steps = whole(1);
+    while (!accept(")")) {
+      expect(",");
+      const Token role = lexer_.peek();
+      if (role.is_name("reverse") && node.operands.empty() && !node.scan.reverse) {
+        node.scan.reverse = true;
+        lexer_.next();
+        continue;
+      }
+      const int given = static_cast<int>(node.operands.size());
+      const bool is_carry = role.is_name("carry"), is_slice = role.is_name("slice");
+      if (is_carry || is_slice)
+        lexer_.next();
+      if ((is_carry && given > node.scan.carries) || (is_slice && given > node.scan.carries + node.scan.slices))
+        lexer_.fail(role, "carries come first, then slices, then what is the same in every step");
+      node.scan.carries += is_carry;
+      node.scan.slices += is_slice;
+      const Token name = expect(Kind::value, "an argument of the body");
+      expect("=");
+      const Token operand = expect(Kind::value, "a value");
+      node.operands.push_back(find(scope, operand));
+      Type type = scope.region.type(node.operands.back());
+      if (is_slice) {
+        if (type.shape.empty() || type.shape[0] != node.scan.steps)
+          lexer_.fail(operand,
+                      fmt::format("a slice has {} steps along its first axis, not {}", node.scan.steps, type_text(type)));
+        type.shape.erase(type.shape.begin());
+      }
+      add_arg(inner, name, std::move(type));
+    }
+    parse_body(scope, std::move(node), inner, names);
+  }
+
+  // What follows the parentheses of a node that has a body.
+  void parse_body(Scope &scope, Node node, Scope &inner, const std::vector<Token> &names) {
+    Region &body = inner.region;
     expect(":");
     const Token types_place = lexer_.peek();
     node.types = types();
     node.loc = place();
     expect("{");
     while (lexer_.peek().kind == Kind::value)
-      parse_node(inner, true);
+      parse_node(inner, node.op == Op::fused);
     expect_name("yield");
     list([&] { body.results.push_back(find(inner, expect(Kind::value, "a value"))); });
     expect("}");
@@ -417,14 +476,17 @@ private:
       lexer_.fail(types_place,
                   fmt::format("{} names, {} types and {} yielded values", names.size(), node.types.size(), body.results.size()));
     for (size_t i = 0; i < node.types.size(); ++i)
-      if (body.type(body.results[i]) != node.types[i])
-        lexer_.fail(types_place, fmt::format("the body yields {} here", type_text(body.type(body.results[i]))));
+      if (const Type type = result_type(node, body, i); type != node.types[i])
+        lexer_.fail(types_place, fmt::format("the body gives {} here", type_text(type)));
     node.body = std::make_shared<const Region>(std::move(body));
     add(scope, std::move(node), names);
   }
 
+  static constexpr int deepest = 64;
+
   Module module_;
   std::unordered_map<std::string, int> states_; // by path
+  int depth_ = 0;                               // loops around the node being read
 };
 
 } // namespace

@@ -103,6 +103,19 @@ void verify_constant(const Node &node) {
 
 void verify_nodes(const Module &module, const Region &region, bool in_fused);
 
+void verify_results_of_body(const Region &body, const Node &node) {
+  require(!body.results.empty() && body.results.size() == node.types.size(), "it has {} results and its body {}",
+          node.types.size(), body.results.size());
+  for (size_t i = 0; i < body.results.size(); ++i) {
+    const Value v = body.results[i];
+    require(v.node >= 0 && v.node < static_cast<int>(body.nodes.size()) && v.index >= 0 &&
+                v.index < static_cast<int>(body.nodes[v.node].types.size()),
+            "its body yields an undefined value");
+    const Type type = result_type(node, body, i);
+    require(type == node.types[i], "result {} is {}, the body gives {}", i + 1, type_text(node.types[i]), type_text(type));
+  }
+}
+
 void verify_fused(const Module &module, const Region &region, const Node &node) {
   const Region &body = *node.body;
   verify_nodes(module, body, true);
@@ -111,14 +124,30 @@ void verify_fused(const Module &module, const Region &region, const Node &node) 
   for (int i = 0; i < body.args; ++i)
     require(body.nodes[i].type() == region.type(node.operands[i]), "operand {} is {}, the body's argument {}", i + 1,
             type_text(region.type(node.operands[i])), type_text(body.nodes[i].type()));
-  require(!body.results.empty() && body.results.size() == node.types.size(), "it has {} results and its body {}",
-          node.types.size(), body.results.size());
-  for (size_t i = 0; i < body.results.size(); ++i) {
-    const Value v = body.results[i];
-    require(v.node >= 0 && v.node < static_cast<int>(body.nodes.size()) && v.index == 0, "its body yields an undefined value");
-    require(body.type(v) == node.types[i], "result {} is {}, the body yields {}", i + 1, type_text(node.types[i]),
-            type_text(body.type(v)));
+  verify_results_of_body(body, node);
+}
+
+void verify_scan(const Module &module, const Region &region, const Node &node) {
+  const Region &body = *node.body;
+  verify_nodes(module, body, false);
+  const auto &[steps, carries, slices, reverse] = node.scan;
+  require(steps >= 1, "it has {} steps", steps);
+  require(carries >= 0 && slices >= 0 && carries + slices <= body.args, "{} carries and {} slices of {} arguments", carries,
+          slices, body.args);
+  require(body.args == static_cast<int>(node.operands.size()), "it has {} operands and its body {} arguments",
+          node.operands.size(), body.args);
+  for (int i = 0; i < body.args; ++i) {
+    Type type = body.nodes[i].type();
+    if (i >= carries && i < carries + slices)
+      type.shape.insert(type.shape.begin(), steps);
+    require(type == region.type(node.operands[i]), "operand {} is {}, the body's argument takes {}", i + 1,
+            type_text(region.type(node.operands[i])), type_text(type));
   }
+  verify_results_of_body(body, node);
+  require(carries <= static_cast<int>(node.types.size()), "it has {} carries and {} results", carries, node.types.size());
+  for (int i = 0; i < carries; ++i)
+    require(node.types[i] == body.nodes[i].type(), "carry {} starts as {} and ends as {}", i + 1, type_text(body.nodes[i].type()),
+            type_text(node.types[i]));
 }
 
 void verify_grad(const Region &region, const Node &node) {
@@ -133,7 +162,8 @@ void verify_grad(const Region &region, const Node &node) {
 
 void verify_node(const Module &module, const Region &region, int at, bool in_fused) {
   const Node &node = region.nodes[at];
-  require(node.op == Op::fused || node.op == Op::grad || node.types.size() == 1, "it has {} results", node.types.size());
+  const bool has_body = node.op == Op::fused || node.op == Op::scan;
+  require(has_body || node.op == Op::grad || node.types.size() == 1, "it has {} results", node.types.size());
   require((node.op == Op::arg) == (at < region.args), "arguments must be the first nodes, and no others");
   for (const Type &type : node.types)
     verify_type(type);
@@ -141,7 +171,8 @@ void verify_node(const Module &module, const Region &region, int at, bool in_fus
   verify_attrs(node);
   verify_operands(region, node, at);
   require((node.op == Op::constant) == (node.data != nullptr), "data belong to constants only");
-  require((node.op == Op::fused) == (node.body != nullptr), "a body belongs to fused nodes only");
+  require(has_body == (node.body != nullptr), "a body belongs to fused nodes and scans only");
+  require(node.op == Op::scan || node.scan == ScanInfo(), "steps belong to scans only");
   switch (node.op) {
   case Op::arg:
     return require(node.operands.empty(), "an argument has no operands");
@@ -151,6 +182,9 @@ void verify_node(const Module &module, const Region &region, int at, bool in_fus
   case Op::fused:
     require(!in_fused, "a fused body holds no further fused node");
     return verify_fused(module, region, node);
+  case Op::scan:
+    require(!in_fused, "a fused body holds no scan");
+    return verify_scan(module, region, node);
   case Op::grad:
     require(!in_fused, "a fused body holds no grad");
     return verify_grad(region, node);

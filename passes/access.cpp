@@ -167,4 +167,16 @@ ElementSource resolve(const Region &region, Value value, const std::function<boo
   }
 }
 
+std::optional<Entries> entries_of(const Region &region, Value value) {
+  const ElementSource source = resolve(region, value, [](int) { return false; });
+  if (source.kind != ElementSource::Kind::buffer)
+    return std::nullopt;
+  const Shape &shape = region.type(value).shape;
+  int64_t next = 1;
+  for (size_t i = shape.size(); i-- > 1; next *= shape[i])
+    if (shape[i] > 1 && source.strides[i] != next)
+      return std::nullopt;
+  return Entries{source.value, source.offset, shape[0] > 1 ? source.strides[0] : 0};
+}
+
 } // namespace nnc

@@ -28,6 +28,14 @@ struct ElementSource {
 // pad, concat and everything that computes are buffers unless they are members.
 ElementSource resolve(const Region &region, Value value, const std::function<bool(int)> &is_member);
 
+// A tensor whose entries along the first axis lie whole in memory, a fixed distance apart: where entry 0 begins in a stored
+// value, and the distance, in elements.
+struct Entries {
+  Value value;
+  int64_t offset = 0, stride = 0;
+};
+std::optional<Entries> entries_of(const Region &region, Value value);
+
 // Strides of `shape` seen as `new_shape` (the same elements in row-major order), or nullopt where that needs a copy.
 std::optional<Shape> reshape_strides(const Shape &shape, const Shape &strides, const Shape &new_shape);
 

@@ -9,7 +9,9 @@
 
 namespace nnc {
 
-bool stands_alone(const Node &node) { return node.op == Op::fused || node.op == Op::pad || node.op == Op::concat; }
+bool stands_alone(const Node &node) {
+  return node.op == Op::fused || node.op == Op::pad || node.op == Op::concat || node.op == Op::scan;
+}
 
 Value stored_base(const Region &region, Value value) {
   const Node &node = region.node(value);

@@ -7,7 +7,7 @@
 
 namespace nnc {
 
-// fused, pad and concat nodes: each writes its results to memory.
+// fused, pad, concat and scan nodes: each writes its results to memory.
 bool stands_alone(const Node &node);
 
 // The value in memory (or computed) below the views.

@@ -6,8 +6,9 @@
 //
 // Every computing node starts alone; views, splat constants and iotas belong to whoever reads them. Groups that are joined by
 // a value merge, largest value first, then groups that read the same value, wherever form_kernel accepts the union and no
-// path through a third group would make a cycle. Last, a value that is stored only for others is computed again by them where
-// that is cheap. Reshapes of strided memory, and operands of a dot and tables that are computed from nothing, are stored first.
+// path through a third group would make a cycle. A loop stands alone; its body was fused before. Last, a value that is stored
+// only for others is computed again by them where that is cheap. Reshapes of strided memory, operands of a dot and tables that
+// are computed from nothing, and what a loop reads and is not whole in memory are stored first.
 #include "passes/passes.h"
 
 #include "passes/access.h"
@@ -70,6 +71,11 @@ private:
         if (!reshape_strides(old_.type(node.operands[0]).shape, source.strides, node.type().shape))
           wanted.push_back(node.operands[0]);
       }
+      for (int k = 0; node.op == Op::scan && k < static_cast<int>(node.operands.size()); ++k)
+        if (const Value operand = node.operands[k]; k >= node.scan.carries + node.scan.slices
+                                                        ? stored_base(old_, operand) != operand || is_free(old_.node(operand))
+                                                        : k >= node.scan.carries && !entries_of(old_, operand))
+          wanted.push_back(operand);
       if (node.op == Op::dot || node.op == Op::gather)
         for (Value operand : std::span(node.operands).first(node.op == Op::dot ? 2 : 1))
           if (ElementSource source = resolve(old_, operand, nothing_is_member);

@@ -1,11 +1,12 @@
 // The table of passes, the default pipeline, and running it with the flags of PassOptions.
-// A pass sees one function; dumps, checks and times are of the whole module, so a pass runs on every function before the next
-// pass starts. What a pass does and may assume stands at the head of its own file.
+// A pass sees one function, or the body of a loop as one; dumps, checks and times are of the whole module, so a pass runs on
+// every function before the next pass starts. What a pass does and may assume stands at the head of its own file.
 #include "passes/passes.h"
 
 #include "ir/error.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "passes/loop.h"
 #include "passes/repro.h"
 #include "passes/simplify.h"
 
@@ -31,15 +32,17 @@ constexpr Pass passes[] = {
     {"cse", cse, true, "compute equal values once, at the first place"},
     {"muladd", muladd, true, "let a product that only feeds a sum round once with it"},
     {"dce", dce, true, "drop what no result needs"},
+    {"hoist", hoist, true, "compute for all steps of a loop at once what no step waits for"},
+    {"sink", sink, true, "move views and numbers that a loop reads into its body"},
     {"fuse", fuse, false, "group what runs together into kernels"},
 };
 
 // Equal values are merged before simplify, so that a rule that asks whether a value has one reader sees the truth, and after it,
 // because rules make values equal; a second round then takes what that opened up. What rules left of `unwindow` is written out
-// between the rounds. Products join sums last: no rule has to know
-// muladd. What has lost its readers goes before the groups form.
-constexpr std::string_view pipeline[] = {"grad",     "expand", "cse",    "simplify", "cse", "unwindow",
-                                         "simplify", "cse",    "muladd", "dce",      "fuse"};
+// between the rounds, and loops are cut there, when their bodies are simple: what comes out of them is simplified with the rest.
+// Products join sums last: no rule has to know muladd. What has lost its readers goes before the groups form.
+constexpr std::string_view pipeline[] = {"grad",  "expand",   "cse", "simplify", "cse", "unwindow", "dce",
+                                         "hoist", "simplify", "cse", "muladd",   "dce", "sink",     "fuse"};
 
 const Pass &find_pass(std::string_view name) {
   for (const Pass &pass : passes)
@@ -88,7 +91,29 @@ private:
     text_ = print(module_);
     nodes_ = 0;
     for (const Function &function : module_.functions)
-      nodes_ += function.nodes.size();
+      nodes_ += count_nodes(function);
+  }
+
+  static size_t count_nodes(const Region &region) {
+    size_t count = region.nodes.size();
+    for (const Node &node : region.nodes)
+      if (node.op == Op::scan)
+        count += count_nodes(*node.body);
+    return count;
+  }
+
+  // Bodies of loops first, each as a function of its own.
+  bool run(const Pass &pass, Function &function) {
+    bool changed = false;
+    for (Node &node : function.nodes)
+      if (node.op == Op::scan)
+        if (Function body = body_function(node); run(pass, body)) {
+          node.body = function_body(std::move(body));
+          changed = true;
+        }
+    if (!pass.optional || context_.allow(pass.name, function.name))
+      changed |= pass.run(function, context_);
+    return changed;
   }
 
   void run(const Pass &pass) {
@@ -100,8 +125,7 @@ private:
     bool changed = false;
     try {
       for (Function &function : module_.functions)
-        if (!pass.optional || context_.allow(pass.name, function.name))
-          changed |= pass.run(function, context_);
+        changed |= run(pass, function);
     } catch (const std::exception &error) {
       const std::string where = repro_.write();
       const bool is_error = dynamic_cast<const Error *>(&error); // what the pass has to say to the user

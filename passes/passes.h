@@ -72,6 +72,8 @@ bool unwindow(Function &function, PassContext &context);
 bool cse(Function &function, PassContext &context);
 bool muladd(Function &function, PassContext &context);
 bool dce(Function &function, PassContext &context);
+bool hoist(Function &function, PassContext &context);
+bool sink(Function &function, PassContext &context);
 bool fuse(Function &function, PassContext &context);
 
 struct Pass {

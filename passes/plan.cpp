@@ -1,5 +1,10 @@
 // From a schedule to bytes: every fused node becomes a kernel and a call of it, pad and concat become kernels that write parts
-// of one buffer, sums over grains are finished by a small kernel; then values get offsets in one arena by lifetime.
+// of one buffer, sums over grains are finished by a small kernel, a scan becomes a loop around the steps of its body; then values
+// get offsets in one arena by lifetime.
+//
+// The body of a loop is scheduled like a function whose carries are states: a next value is written over the old one where that
+// can be. A carry lives where its last value belongs and is set to the first before the loop; what is sliced or stacked is
+// addressed in place, an entry further with every trip.
 #include "passes/plan.h"
 
 #include "ir/builder.h"
@@ -8,6 +13,7 @@
 #include "passes/access.h"
 #include "passes/body.h"
 #include "passes/form.h"
+#include "passes/loop.h"
 #include "passes/schedule.h"
 
 #include <algorithm>
@@ -64,10 +70,33 @@ struct Block {
 class EntryPlanner {
 public:
   EntryPlanner(const Module &module, Function function, const Plan &plan, Pool &pool)
-      : module_(module), function_(std::move(function)), plan_(plan), pool_(pool) {}
+      : module_(module), plan_(plan), pool_(pool), function_(std::move(function)) {}
 
   PlanEntry run() {
     describe();
+    add_items();
+    place_blocks();
+    return std::move(entry_);
+  }
+
+private:
+  const Module &module_;
+  const Plan &plan_;
+  Pool &pool_;
+  PlanEntry entry_;
+  std::vector<Block> blocks_;
+  // Refs into the workspace hold the block's number as `index` until the blocks are placed.
+
+  // The function, or the body of a loop, whose steps are being added.
+  Function function_;
+  Schedule schedule_;
+  std::vector<std::vector<std::string>> texts_;
+  std::map<Value, int> block_of_;
+  std::vector<Arg> args_, stacks_; // of a body: where its arguments are, carries first, and the stacks
+  size_t loops_ = 0;               // around it
+  double times_ = 1;               // it runs
+
+  void add_items() {
     schedule_ = make_schedule(function_);
     texts_ = value_texts(function_);
     for (const Schedule::Item &item : schedule_.items) {
@@ -75,24 +104,12 @@ public:
         add_check(item.check);
       else if (function_.nodes[item.node].op == Op::fused)
         add_call(item.node);
+      else if (function_.nodes[item.node].op == Op::scan)
+        add_loop(item.node);
       else
         add_parts(item.node);
     }
-    place_blocks();
-    return std::move(entry_);
   }
-
-private:
-  const Module &module_;
-  Function function_;
-  const Plan &plan_;
-  Pool &pool_;
-  Schedule schedule_;
-  std::vector<std::vector<std::string>> texts_;
-  PlanEntry entry_;
-  std::vector<Block> blocks_;
-  std::map<Value, int> block_of_;
-  // Refs into the workspace hold the block's number as `index` until the blocks are placed.
 
   void describe() {
     entry_.name = function_.name;
@@ -120,6 +137,8 @@ private:
     const Type &type = function_.type(value);
     if (node.op == Op::constant)
       return pool_.constant(*node.data);
+    if (loops_ > 0 && node.op == Op::arg)
+      return used(args_[value.node].ref);
     if (node.op == Op::arg) {
       int state = function_.arg_info[value.node].state;
       if (state >= 0)
@@ -130,6 +149,8 @@ private:
       return {Ref::Space::input, input, 0, type.bytes()};
     }
     if (auto at = schedule_.storage.find(value); at != schedule_.storage.end()) {
+      if (loops_ > 0)
+        return used((at->second.kind == Storage::Kind::state ? args_ : stacks_)[at->second.index].ref);
       if (at->second.kind == Storage::Kind::state)
         return {Ref::Space::state, 0, plan_.states[at->second.index].offset, type.bytes()};
       return {Ref::Space::output, at->second.index, 0, type.bytes()};
@@ -138,6 +159,12 @@ private:
     if (added)
       at->second = new_block(type.bytes());
     return block_ref(at->second, type.bytes());
+  }
+
+  Ref used(const Ref &ref) {
+    if (ref.space == Ref::Space::workspace)
+      blocks_[ref.index].last = static_cast<int>(entry_.steps.size());
+    return ref;
   }
 
   Arg arg(Value value) { return {ref(value), texts_[value.node][value.index].substr(1)}; }
@@ -150,8 +177,8 @@ private:
   void add_step(Kernel kernel, const std::vector<Arg> &args, Loc loc) {
     Step step;
     entry_.slot_bytes = std::max(entry_.slot_bytes, kernel.scratch_bytes);
-    entry_.flop += kernel.flop;
-    entry_.bytes += kernel.bytes;
+    entry_.flop += times_ * kernel.flop;
+    entry_.bytes += times_ * kernel.bytes;
     for (const Arg &arg : args) {
       step.args.push_back(arg.ref);
       step.note += (step.note.empty() ? "" : " ") + arg.name;
@@ -258,30 +285,100 @@ private:
       Value scalar = is_free(function_.node(fill)) ? builder.constant(*function_.node(fill).data)
                                                    : builder.arg(function_.type(fill), "fill");
       Value splat = builder.broadcast(builder.reshape(scalar, {}), node.type().shape, {});
-      add_part(frame, splat, frame.args ? fill : Value{}, 0, strides, index);
+      add_part(frame, splat, frame.args ? fill : Value{}, 0, strides, arg({index, 0}), index);
       int64_t offset = 0;
       for (size_t i = 0; i < strides.size(); ++i) {
         offset += node.attrs.start[i] * strides[i];
         strides[i] *= node.attrs.stride[i];
       }
-      add_part(function_, node.operands[0], stored_base(function_, node.operands[0]), offset, strides, index);
+      add_part(function_, node.operands[0], stored_base(function_, node.operands[0]), offset, strides, arg({index, 0}), index);
     } else {
       int64_t offset = 0;
       for (Value operand : node.operands) {
-        add_part(function_, operand, stored_base(function_, operand), offset, strides, index);
+        add_part(function_, operand, stored_base(function_, operand), offset, strides, arg({index, 0}), index);
         offset += function_.type(operand).shape[node.attrs.axis] * strides[node.attrs.axis];
       }
     }
   }
 
-  void add_part(const Region &region, Value value, Value source, int64_t offset, const Shape &strides, int index) {
+  void add_part(const Region &region, Value value, Value source, int64_t offset, const Shape &strides, const Arg &to, int index) {
     Kernel kernel = copy_kernel(region, value, offset, strides);
-    kernel.pointers.back().elements = function_.nodes[index].type().elements();
+    kernel.pointers.back().elements = to.ref.bytes / dtype_size(region.type(value).dtype);
     std::vector<Arg> args;
     if (kernel.pointers[0].read)
       args.push_back(arg(source));
-    args.push_back(arg({index, 0}));
+    used(to.ref);
+    args.push_back(to);
     add_step(std::move(kernel), args, function_.nodes[index].loc);
+  }
+
+  // Entry t of a tensor in step t, seen from inside a loop of the scan.
+  Ref entry(Ref ref, const ScanInfo &scan, int64_t offset, int64_t stride, int64_t bytes) const {
+    ref.offset += offset + (scan.reverse ? (scan.steps - 1) * stride : 0);
+    ref.bytes = bytes;
+    ref.strides.resize(loops_);
+    ref.strides.push_back(scan.reverse ? -stride : stride);
+    return ref;
+  }
+
+  void add_loop(int index) {
+    const Node node = function_.nodes[index];
+    const ScanInfo &scan = node.scan;
+    const Region &body = *node.body;
+    std::vector<Arg> args, stacks;
+    for (int k = 0; k < static_cast<int>(node.types.size()); ++k) {
+      const Value result{index, k};
+      Arg place = arg(result);
+      if (k >= scan.carries) {
+        const int64_t bytes = body.type(body.results[k]).bytes();
+        place.ref = entry(place.ref, scan, 0, bytes, bytes);
+        stacks.push_back(place);
+        continue;
+      }
+      const Value first = node.operands[k], source = stored_base(function_, first);
+      if (source != first || is_free(function_.node(first)) || ref(first) != place.ref)
+        add_part(function_, first, source, 0, contiguous_strides(node.types[k].shape), place, index);
+      args.push_back(place);
+    }
+    for (int k = scan.carries; k < body.args; ++k) {
+      const Value operand = node.operands[k];
+      if (k >= scan.carries + scan.slices) {
+        args.push_back(arg(operand));
+        continue;
+      }
+      const Entries entries = *entries_of(function_, operand);
+      const int64_t size = dtype_size(function_.type(operand).dtype);
+      args.push_back(arg(entries.value));
+      args.back().ref = entry(args.back().ref, scan, entries.offset * size, entries.stride * size, body.nodes[k].type().bytes());
+    }
+
+    const size_t loop = entry_.steps.size(), older_blocks = blocks_.size();
+    Step step;
+    step.trips = scan.steps;
+    step.loc = node.loc;
+    entry_.steps.push_back(std::move(step));
+    Function function = std::exchange(function_, body_function(node, true));
+    Schedule schedule = std::move(schedule_);
+    std::vector<std::vector<std::string>> texts = std::move(texts_);
+    std::map<Value, int> block_of = std::exchange(block_of_, {});
+    std::vector<Arg> outer_args = std::exchange(args_, std::move(args)), outer_stacks = std::exchange(stacks_, std::move(stacks));
+    ++loops_;
+    times_ *= static_cast<double>(scan.steps);
+    add_items();
+    times_ /= static_cast<double>(scan.steps);
+    --loops_;
+    function_ = std::move(function);
+    schedule_ = std::move(schedule);
+    texts_ = std::move(texts);
+    block_of_ = std::move(block_of);
+    args_ = std::move(outer_args);
+    stacks_ = std::move(outer_stacks);
+
+    const int last = static_cast<int>(entry_.steps.size()) - 1;
+    entry_.steps[loop].inside = last - static_cast<int>(loop);
+    for (size_t b = 0; b < older_blocks; ++b) // what comes in from outside is needed until the last trip
+      if (blocks_[b].last >= static_cast<int>(loop))
+        blocks_[b].last = last;
   }
 
   // First fit, in order of birth: the lowest place that is free for the whole life of the block.
@@ -304,7 +401,7 @@ private:
     for (Step &step : entry_.steps)
       for (Ref &arg : step.args)
         if (arg.space == Ref::Space::workspace) {
-          arg.offset = blocks_[arg.index].offset;
+          arg.offset += blocks_[arg.index].offset;
           arg.index = 0;
         }
   }

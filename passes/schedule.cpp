@@ -35,6 +35,13 @@ Value whole(const Function &function, Value value) {
 // Whether the kernel of `node` may write its result `index` over its operand `read` (an argument).
 bool can_overwrite(const Function &function, int node, int index, Value read) {
   const Node &fused = function.nodes[node];
+  if (fused.op == Op::scan) { // a carry may run in the memory it starts from, if the loop reads that in no other way
+    for (int k = 0; k < static_cast<int>(fused.operands.size()); ++k)
+      if (stored_base(function, fused.operands[k]) == read &&
+          (k != index || index >= fused.scan.carries || fused.operands[k] != read))
+        return false;
+    return true;
+  }
   if (fused.op != Op::fused) // pad and concat are several kernels, and read their operands through views
     return std::none_of(fused.operands.begin(), fused.operands.end(),
                         [&](Value operand) { return stored_base(function, operand) == read; });

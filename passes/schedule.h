@@ -17,7 +17,7 @@ struct Storage {
 };
 
 struct Schedule {
-  // Steps in order: nodes of the function (fused, pad, concat), and checks.
+  // Steps in order: nodes of the function (fused, pad, concat, scan), and checks.
   struct Item {
     int node = -1;  // runs this node
     int check = -1; // or tests this result of the function

@@ -113,8 +113,8 @@ std::vector<Contestant> contestants(const std::string &file, ThreadPool *two, Th
   add("so, 5 threads", true, EngineKind::so, options, five);
   add("plan", false, EngineKind::plan, options, nullptr);
   add("interp", false, EngineKind::interp, options, nullptr);
-  slow.passes.disable = {"simplify", "cse", "muladd", "dce"};
-  add("jit without simplify", false, EngineKind::jit, slow, nullptr);
+  slow.passes.disable = {"simplify", "cse", "muladd", "dce", "hoist", "sink"};
+  add("jit without most passes", false, EngineKind::jit, slow, nullptr);
 #ifdef __x86_64__
   for (const char *cpu : {"generic", "x86-64-v3"}) {
     other_cpu.cpu = cpu;
