@@ -200,7 +200,6 @@ private:
   Value seed_;
   std::string drawing_path_; // of the state whose initialiser is evaluated
   int draws_ = 0;            // its random_bits so far
-  Value scan_step_;          // in the body of a scan: the step as an integer scalar
 
   std::unordered_map<const ast::Decl *, bool> declaring_; // at file level: begun, and not failed since
 

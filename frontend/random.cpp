@@ -92,8 +92,8 @@ Datum Lowering::random_bits(const Shape &shape, const Operand &seed, const Span 
   const Value key = b.add(b.cast(start.value, DType::i64), b.constant_int(scalar, static_cast<int64_t>(site)));
   const int64_t count = checked_type(DType::i64, shape).elements();
   Value index = b.reshape(b.iota(DType::i64, {count}, 0), shape);
-  if (scan_step_) {
-    const Value first = b.mul(b.cast(scan_step_, DType::i64), b.constant_int(scalar, count));
+  if (emit.draft->is_body()) {
+    const Value first = b.mul(emit.draft->step(), b.constant_int(scalar, count));
     index = b.add(index, b.broadcast_to(first, shape));
   }
   return emit.ref(b.op(Op::philox, {b.broadcast_to(key, shape), index}));
