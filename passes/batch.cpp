@@ -1,6 +1,6 @@
 // Every op of the table keeps its meaning with one axis more in front, if not in the same way: an elementwise op needs its
 // operands to have it all, a dot gets a label. What has none are loops and derivatives, a pad with a fill and a gather from a
-// tensor that differ from step to step.
+// tensor that differ from step to step, and what would be too large.
 #include "passes/batch.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@ namespace nnc {
 
 namespace {
 
-constexpr size_t most_axes = 31; // of a value that is to get one more
+constexpr size_t most_axes = 31;                 // of a value that is to get one more
+constexpr int64_t most_bytes = int64_t{1} << 28; // of a value for all steps: a loop may be there to need less memory
 
 Shape prefixed(int64_t first, const Shape &rest) {
   Shape result = {first};
@@ -53,7 +54,7 @@ Batch::Kind Batch::kind_of(const Node &node) {
     return Kind::same;
   const bool second = kinds.size() > 1 && kinds[1] == Kind::steps;
   if ((node.op == Op::pad && second) || (node.op == Op::gather && second && kinds[0] == Kind::steps) ||
-      (node.op == Op::scatter_add && second))
+      (node.op == Op::scatter_add && second) || node.type().bytes() > most_bytes / steps_)
     return Kind::unknown;
   return Kind::steps;
 }

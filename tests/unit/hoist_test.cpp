@@ -132,6 +132,21 @@ func f(%xs: f64[4,3,3] input, %ys: f64[4,3,2] input, %ks: i32[4,2] input, %cs: f
   }
 }
 
+TEST(Hoist, WhatIsTooLargeForAllStepsStaysInTheLoop) {
+  const Module module = parse_module(R"(module "m.nn"
+
+func f(%rs: f64[4,3000] input) -> (y = %ys) {
+  %ys = scan(steps=4, slice %r = %rs) : f64[4,6000] {
+    %0 = broadcast(%r, axes=[1]) : f64[6000,3000]
+    %y = sum(%0, axes=[1]) : f64[6000]
+    yield %y
+  }
+}
+)",
+                                     "m.nnir");
+  EXPECT_EQ(loops_in(hoisted(module).functions[0]), 1);
+}
+
 TEST(Hoist, SumsOverAllSteps) {
   for (const char *term : {"dot(%x, %y, \"bi,bo->io\")", "dot(%x, %w, \"bi,bo->io\")", "dot(%w, %w, \"bi,bo->io\")",
                            "dot(%x, %h, \"bi,bo->io\")", "sum(%q, axes=[0])", "sum(%e, axes=[1])"}) {
