@@ -253,11 +253,11 @@ private:
     llvm::Value *mask = frame_.vectors_along_rows() ? nullptr : place.mask;
     llvm::Value *operand = place.value(node.operands[0]);
     if (node.op == Op::dot) {
-      llvm::Value *other = place.value(node.operands[1]); // masked loads give 0
+      llvm::Value *other = place.value(node.operands[1]);
       llvm::Value *sum = get(variable);
-      b_.CreateStore(is_float(node.dtype) ? lanes_.mad(lanes_.splat(operand), other, sum)
-                                          : lanes_.add(sum, lanes_.splat(lanes_.mul(operand, other))),
-                     variable);
+      llvm::Value *next = is_float(node.dtype) ? lanes_.mad(lanes_.splat(operand), other, sum)
+                                               : lanes_.add(sum, lanes_.splat(lanes_.mul(operand, other)));
+      b_.CreateStore(mask ? b_.CreateSelect(mask, next, sum) : next, variable); // what repeats is there beyond the end too
       return;
     }
     operand = lanes_.splat(operand);

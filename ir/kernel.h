@@ -126,8 +126,8 @@ inline int64_t sort_pair_bytes(DType key) { return dtype_size(key) <= 4 ? 8 : 16
 inline int64_t sort_scratch_bytes(DType key, int64_t size) { return 2 * (size + 1) * sort_pair_bytes(key); }
 
 // How the gemm recipe cuts its matrices for the caches, and its scratch slot; from the shape alone. Byte offsets of: a tile of
-// finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, a block of A (block_rows x k_part, copied
-// together) and the sums of the block's rows, which wait there between the parts of k.
+// finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, the sums that wait between the parts of k: of all
+// rows, or, where block_rows is not 0, of a block of A (block_rows x k_part) that is copied together before them.
 struct GemmBlocking {
   bool blocked = false;
   int64_t k_part = 0, block_rows = 0;

@@ -292,7 +292,7 @@ int64_t grain_unit(const Kernel &kernel, int axis) {
   GemmBlocking blocking = gemm_blocking(kernel);
   const bool copies_rows = blocking.block_rows > 0;
   if (axis == kernel.dot_axes.m.back()) // a tile of rows; blocked, the rows that each part of B is copied for
-    return copies_rows ? blocking.block_rows : 16;
+    return copies_rows ? blocking.block_rows : blocking.blocked ? 8 : 16;
   if (axis == kernel.dot_axes.n.back()) // a panel; blocked, enough columns to make copying A worth it
     return copies_rows ? 512 : 64;
   return 1;

@@ -157,6 +157,31 @@ Value reshape_after(Simplifier &s, const Node &node) {
   return s.build.reshape(s.build.op(node.op, operands, node.attrs), node.type().shape);
 }
 
+// f(transpose(x), broadcast(y)) = transpose(f(x, broadcast(y))) for elementwise f; all transposed alike, and y in the order of x
+Value transpose_after(Simplifier &s, const Node &node) {
+  std::optional<Shape> axes;
+  for (Value operand : node.operands) {
+    if (s.is_splat(operand) || s.is(operand, Op::broadcast))
+      continue;
+    if (!s.is(operand, Op::transpose) || (axes && *axes != s.attrs(operand).axes))
+      return {};
+    axes = s.attrs(operand).axes;
+  }
+  if (!axes)
+    return {};
+  Shape back(axes->size()), shape(axes->size());
+  for (size_t i = 0; i < back.size(); ++i) {
+    back[(*axes)[i]] = i;
+    shape[(*axes)[i]] = node.type().shape[i];
+  }
+  std::vector<Value> operands;
+  for (Value operand : node.operands)
+    operands.push_back(s.is_splat(operand)            ? s.splat_like(operand, shape)
+                       : s.is(operand, Op::transpose) ? s.operand(operand)
+                                                      : s.build.transpose(operand, back));
+  return s.build.transpose(s.build.op(node.op, operands, node.attrs), *axes);
+}
+
 // slice(slice(x)) = slice(x)
 Value slice_slice(Simplifier &s, const Node &node) {
   const Value x = node.operands[0];
@@ -318,6 +343,7 @@ std::vector<SimplifyRule> view_rules() {
     if (is_elementwise(op) && op_info(op).operands > 0) {
       rules.push_back({"repeat_after", op, repeat_after, "f(broadcast(x)) = broadcast(f(x)), f elementwise", exact});
       rules.push_back({"reshape_after", op, reshape_after, "f(reshape(x)) = reshape(f(x)), f elementwise", exact});
+      rules.push_back({"transpose_after", op, transpose_after, "f(transpose(x)) = transpose(f(x)), f elementwise", exact});
     }
   }
   return rules;

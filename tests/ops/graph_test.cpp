@@ -116,6 +116,14 @@ TEST(Graphs, DotOfRepeatedOperands) {
   }
 }
 
+// Lanes beyond the end of what is summed count for nothing, also where both operands repeat.
+TEST(Graphs, DotOfOneNumber) {
+  expect_right(R"(func f(%x: f32 input) -> (y = %y) {
+  %xb = broadcast(%x, axes=[]) : f32[7,5]
+  %y = dot(%xb, %xb, "ab,ab->") : f32
+})");
+}
+
 // A product that would be multiplied again for every step of an axis it does not have.
 TEST(Graphs, DotBesideMoreAxes) {
   expect_right(R"(func f(%x: f32[6,20] input, %w: f32[20,10] input, %z: f32[4,6,10] input) -> (y = %y) {

@@ -254,7 +254,7 @@ private:
   }
 
   void add_something() {
-    switch (below(18)) {
+    switch (below(19)) {
     case 0:
     case 1:
       return add_unary();
@@ -280,6 +280,8 @@ private:
     case 15:
     case 16:
       return add_indexed();
+    case 17:
+      return add_windows();
     default:
       return add_layer();
     }
@@ -521,6 +523,58 @@ private:
         index.push_back(one_of(sizes_));
       if (element_count(index) <= most_elements_)
         apply(Op::gather, {x, operand_like({DType::i32, index})}, {.axis = axis});
+    }
+  }
+
+  // Windows: reduced, multiplied by weights, or changed and added up again.
+  void add_windows() {
+    const Value x = some_value_where([&](Value v) { return is_float(dtype(v)) && rank(v) >= 1 && rank(v) <= 4; });
+    if (!x)
+      return;
+    Attrs attrs;
+    attrs.shape = shape(x);
+    Shape sizes;
+    for (int64_t axis = 0; axis < rank(x); ++axis) {
+      if (attrs.axes.size() == 2 || (chance(50) && !(attrs.axes.empty() && axis + 1 == rank(x))))
+        continue;
+      const int64_t length = shape(x)[axis], size = 1 + below(std::min<int64_t>(3, length));
+      const int64_t dilation = 2 * (size - 1) < length ? 1 + below(2) : 1;
+      attrs.axes.push_back(axis);
+      attrs.stride.push_back(1 + below(3));
+      attrs.dilation.push_back(dilation);
+      sizes.push_back(size);
+      attrs.shape[axis] = (length - (size - 1) * dilation - 1) / attrs.stride.back() + 1;
+    }
+    attrs.shape.insert(attrs.shape.end(), sizes.begin(), sizes.end());
+    if (element_count(attrs.shape) > most_elements_)
+      return;
+    const Value windows = apply(Op::window, {x}, attrs);
+    if (!windows)
+      return;
+    std::string labels, weights, result;
+    Shape along;
+    for (int64_t axis = 0; axis < rank(windows); ++axis) {
+      const char label = static_cast<char>('a' + axis);
+      labels += label;
+      if (axis >= rank(x)) {
+        along.push_back(axis);
+        weights += label;
+      } else {
+        result += label;
+      }
+    }
+    switch (below(3)) {
+    case 0:
+      reduced(windows, along);
+      return;
+    case 1:
+      sizes.push_back(1 + below(4));
+      apply(Op::dot, {windows, operand_like({dtype(x), sizes})}, {.labels = labels + "," + weights + "z->" + result + "z"});
+      return;
+    default:
+      attrs.shape = shape(x);
+      if (const Value y = chance(50) ? windows : apply(Op::mul, {windows, operand_like(builder_.type(windows))}))
+        apply(Op::unwindow, {y}, attrs);
     }
   }
 

@@ -27,8 +27,9 @@ Tensor magnitudes(const Tensor &tensor) {
 // How many numbers a sum or dot adds for one element.
 int64_t terms(const Node &node, std::span<const Tensor *const> operands) {
   int64_t count = 1;
-  for (int64_t axis : node.attrs.axes)
-    count *= operands[0]->type.shape[axis];
+  const Shape &shape = operands[0]->type.shape;
+  for (size_t i = 0; i < node.attrs.axes.size(); ++i)
+    count *= node.op == Op::unwindow ? shape[node.type().rank() + i] : shape[node.attrs.axes[i]];
   if (node.op == Op::dot) {
     const DotLabels labels = parse_dot_labels(node.attrs.labels);
     for (char label : labels.summed)
@@ -60,6 +61,7 @@ std::vector<double> noise_scale(const Node &node, std::span<const Tensor *const>
   case Op::min:
     return {};
   case Op::sum:
+  case Op::unwindow:
   case Op::dot: { // K * epsilon * the sum of magnitudes bounds the error; an eighth of it is rarely reached
     std::vector<Tensor> positive;
     for (const Tensor *operand : operands)

@@ -61,7 +61,7 @@ Way whole_pipeline(const std::string &cpu) { return {"whole pipeline", {}, cpu};
 
 Way fusion_alone(const std::string &cpu) {
   Way way{"fusion alone", {}, cpu};
-  way.passes.passes = {"grad", "expand", "dce", "fuse"};
+  way.passes.passes = {"grad", "expand", "unwindow", "dce", "fuse"};
   return way;
 }
 

