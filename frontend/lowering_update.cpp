@@ -52,8 +52,9 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
   if (of.type.rank() > 0)
     trace.fail(y.span, fmt::format("the derivative of a scalar: this is {}; write grad(sum(y), x)", type_text(of.type)));
   if (emit.draft->is_body() && emit.draft->is_argument(of.value))
-    trace.fail(y.span, "this was computed before the step began, and derivatives in a `scan` go back to there; derive it where it "
-                       "is computed");
+    trace.fail(y.span,
+               "this was computed before the step began, and derivatives in a `scan` go back to there; derive it where it "
+               "is computed");
   std::vector<Value> values;
   for (const TensorRef &x : by) {
     if (x.value.node > of.value.node && !emit.draft->is_argument(x.value)) {
