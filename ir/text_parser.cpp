@@ -477,7 +477,7 @@ private:
                   fmt::format("{} names, {} types and {} yielded values", names.size(), node.types.size(), body.results.size()));
     for (size_t i = 0; i < node.types.size(); ++i)
       if (const Type type = result_type(node, body, i); type != node.types[i])
-        lexer_.fail(types_place, fmt::format("the body gives {} here", type_text(type)));
+        lexer_.fail(types_place, fmt::format("the body yields {} here", type_text(type)));
     node.body = std::make_shared<const Region>(std::move(body));
     add(scope, std::move(node), names);
   }

@@ -54,7 +54,7 @@ TEST(Scan, BadTextIsRefused) {
   EXPECT_THAT(text_error(recurrence, "carry %h = %h0, slice %x = %xs", "slice %x = %xs, carry %h = %h0"),
               HasSubstr("carries come first"));
   EXPECT_THAT(text_error(recurrence, ": f64[4,2], f64[3,4,2] @3:5", ": f64[4,2], f64[4,2] @3:5"),
-              HasSubstr("the body gives f64[3,4,2] here"));
+              HasSubstr("the body yields f64[3,4,2] here"));
   EXPECT_THAT(text_error(recurrence, "yield %y, %y", "yield %x"), HasSubstr("2 names, 2 types and 1 yielded values"));
   EXPECT_THAT(text_error(recurrence, "steps=3", "steps=0"), HasSubstr("error"));
 }

@@ -79,7 +79,7 @@ TEST(Verify, NamesWhatIsWrong) {
        [&](Module &, Function &f) { named(f, "c").data = std::make_shared<const Tensor>(scalar); }},
       {"`step`: `%c` (arg): arguments must be the first nodes, and no others",
        [](Module &, Function &f) { named(f, "c").op = Op::arg; }},
-      {"`step`: `%w.next` (fused): a body belongs to fused nodes only",
+      {"`step`: `%w.next` (fused): a body belongs to fused nodes and scans only",
        [](Module &, Function &f) { named(f, "w.next").body = nullptr; }},
       {"`step`: `%w.next` (fused): operand 1 is f32, the body's argument f32[2]",
        [](Module &, Function &f) {
