@@ -83,6 +83,11 @@ layer("up_same", transposed, (2, 4, 3, 3), (3, 3, 3, 2), stride=2)
 layer("up_small", transposed, (1, 4, 3, 2), (1, 2, 2, 2), stride=3)
 layer("up_valid", transposed, (1, 4, 3, 2), (3, 2, 2, 3), stride=[1, 2], padding="valid")
 layer("up_cut", transposed, (1, 4, 4, 2), (4, 3, 2, 3), bias=False, stride=2, padding=1)
+case("pad_", lambda x, c: F.pad(x - c, [1, 0, 0, 2, 3, 1]) + c, x=normal(2, 3, 2), c=numpy.float32(1.5))
+windows = normal(2, 8, 7)
+case("window_", lambda x: x.unfold(1, 3, 2).unfold(2, 2, 3), x=windows)  # places, then what is in them
+case("unwindow_", lambda x: F.fold(x.permute(0, 3, 4, 1, 2).reshape(2, 6, 6), (8, 7), (3, 2), stride=(2, 3)).squeeze(1),
+     x=normal(2, 3, 2, 3, 2))
 
 
 def twice(x, w, u):
