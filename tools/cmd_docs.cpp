@@ -110,12 +110,9 @@ std::string op_page() {
       "# The ops of the IR\n\nMade by `nnc docs` from `ir/ops.def` and `passes/grad_rules.cpp`; change those. What "
       "the families share is in [ir.md](ir.md).\nDerivative: `0`, nothing flows through the op; `refused`, an error "
       "where it is on the way from x to y.\n";
-  const std::pair<Family, std::string_view> families[] = {{Family::elementwise, "Elementwise"},
-                                                          {Family::view, "Views"},
-                                                          {Family::reduce, "Reductions"},
-                                                          {Family::indexed, "Indexed"},
-                                                          {Family::contract, "Contraction"},
-                                                          {Family::structure, "Structure"}};
+  const std::pair<Family, std::string_view> families[] = {{Family::elementwise, "Elementwise"}, {Family::view, "Views"},
+                                                          {Family::reduce, "Reductions"},       {Family::indexed, "Indexed"},
+                                                          {Family::contract, "Contraction"},    {Family::structure, "Structure"}};
   std::vector<Op> ops = {Op::arg, Op::constant, Op::fused, Op::grad, Op::scan};
   ops.insert(ops.end(), all_ops().begin(), all_ops().end());
   for (const auto &[which, title] : families) {
