@@ -64,8 +64,8 @@ private:
           cursors.push_back(outer);
           cursors.back().mask = mask;
           cursors.back().enter(axis, index);
-          cursors.back().settle(0);
         }
+        Cursor::settle(cursors, 0);
         rows(cursors);
       });
       return;
@@ -78,12 +78,24 @@ private:
     });
   }
 
-  // Vectors of rows computed together. With inner axes they share what is loaded for all rows and hide the latency of sums.
+  // Whether a point takes so many instructions that the processor sees no more than one or two of them at a time.
+  bool is_long_chain() const {
+    int weight = 0;
+    for (const KernelNode &node : kernel_.nodes)
+      if (is_elementwise(node.op) && is_float(node.dtype) && (node.depends >> kernel_.vector_axis & 1))
+        weight += op_info(node.op).weight;
+    return weight >= 24;
+  }
+
+  // Vectors of rows computed together. With inner axes they share what is loaded for all rows and hide the latency of sums;
+  // without, they hide that of long chains of operations.
   int64_t rows_in_flight() const {
     if (homes_)
       return 1;
     int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + width_ - 1) / width_;
-    return last_inner_ < 0 ? 1 : std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
+    if (last_inner_ < 0)
+      return is_long_chain() ? std::min<int64_t>(vectors, 2) : 1;
+    return std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
   }
 
   // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.
@@ -114,12 +126,11 @@ private:
   // All stages of one row, or of several vectors of rows.
   void rows(std::vector<Cursor> &rows) {
     for (int stage = 0; stage < kernel_.stages && last_inner_ >= 0; ++stage) {
-      for (Cursor &row : rows)
-        row.settle(stage);
+      Cursor::settle(rows, stage);
       sweep(rows, stage);
     }
+    Cursor::settle(rows, kernel_.stages);
     for (Cursor &row : rows) {
-      row.settle(kernel_.stages);
       for (const KernelRoot &root : kernel_.roots)
         if (!is_swept(kernel_, root))
           row.store_root(root);
