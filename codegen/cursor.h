@@ -10,6 +10,8 @@
 
 namespace nnc {
 
+inline constexpr int64_t cache_line = 64; // for prefetches: a guess too small or large costs little
+
 // What all places of one kernel share: the function being built and its parameters.
 struct KernelFrame {
   const Kernel &kernel;

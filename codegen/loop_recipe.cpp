@@ -190,6 +190,8 @@ private:
           if (!frame_.vectors_along_rows())
             place.mask = mask;
           place.enter(axis, at[i]);
+          if (stage > 0 && stage == kernel_.stages - 1)
+            prefetch_next_row(place);
           visit_point(place, stage, i, accumulators[r]);
         }
     };
@@ -206,6 +208,21 @@ private:
     });
     if (flight > 1)
       frame_.loop(b_.getInt64(whole), size, 1, [&](llvm::Value *index) { visit({index}, nullptr); });
+  }
+
+  // The first sweep of a row waits for memory, the last has what it needs: it asks for the next row. The processor fetches ahead
+  // by itself only within a page.
+  void prefetch_next_row(const Cursor &place) const {
+    if (frame_.vectors_along_rows() || kernel_.rows == 0)
+      return;
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n) {
+      const KernelNode &node = kernel_.nodes[n];
+      if (node.op != Op::arg || node.access.strides[last_inner_] != 1)
+        continue;
+      int64_t row = node.access.strides[kernel_.rows - 1] * dtype_size(node.dtype);
+      for (int64_t byte = 0; row != 0 && byte < width_ * dtype_size(node.dtype); byte += cache_line)
+        lanes_.prefetch(b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(static_cast<int>(n)), row + byte));
+    }
   }
 
   void visit_point(Cursor &place, int stage, size_t slot, std::vector<Accumulator> &accumulators) {
