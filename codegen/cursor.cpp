@@ -287,13 +287,15 @@ llvm::Value *Cursor::value(int index) {
   return values_[index] = result;
 }
 
-void Cursor::settle(int stage) {
-  const Kernel &kernel = frame_->kernel;
-  for (size_t n = 0; n < kernel.nodes.size(); ++n) {
-    const KernelNode &node = kernel.nodes[n];
-    if (!values_[n] && node.stage <= stage && (node.depends & ~entered_) == 0 && !frame_->is_element(node) &&
-        (node.op == Op::arg || node.op == Op::iota || is_pointwise(node.op)))
-      value(static_cast<int>(n));
+void Cursor::settle(std::span<Cursor> places, int stage) {
+  const KernelFrame &frame = *places.front().frame_;
+  for (size_t n = 0; n < frame.kernel.nodes.size(); ++n) {
+    const KernelNode &node = frame.kernel.nodes[n];
+    if (node.stage > stage || frame.is_element(node) || (node.op != Op::arg && node.op != Op::iota && !is_pointwise(node.op)))
+      continue;
+    for (Cursor &place : places)
+      if ((node.depends & ~place.entered_) == 0)
+        place.value(static_cast<int>(n));
   }
 }
 

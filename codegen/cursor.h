@@ -5,9 +5,12 @@
 #include "ir/kernel.h"
 
 #include <functional>
+#include <span>
 #include <vector>
 
 namespace nnc {
+
+inline constexpr int64_t cache_line = 64; // for prefetches: a guess too small or large costs little
 
 // What all places of one kernel share: the function being built and its parameters.
 struct KernelFrame {
@@ -55,7 +58,9 @@ public:
   llvm::Value *value(int node);
   void set(int node, llvm::Value *value) { values_[node] = value; }
   // Computes every value of stage `stage` that varies along entered axes only, so that it is emitted at this level.
-  void settle(int stage);
+  void settle(int stage) { settle({this, 1}, stage); }
+  // The same for several places, value by value: what is computed side by side need not wait for each other's operands.
+  static void settle(std::span<Cursor> places, int stage);
 
   // Stores the root's value here; a partial root combines it into memory.
   void store_root(const KernelRoot &root);

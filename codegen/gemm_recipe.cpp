@@ -411,7 +411,6 @@ private:
 
   // What the epilogue reads lies in rows far apart; it is asked for before the product, which hides the wait.
   void prefetch(const Cursor &outer, const Part &part, llvm::Value *row, llvm::Value *column, int64_t rows) const {
-    constexpr int64_t line = 64;
     std::vector<int> read;
     for (size_t n = 0; n < kernel_.nodes.size(); ++n) {
       const KernelNode &node = kernel_.nodes[n];
@@ -426,10 +425,8 @@ private:
         place.enter(m_axis_, b_.CreateAdd(row, b_.getInt64(i)));
         place.enter(n_axis_, column);
         for (int index : read)
-          for (int64_t byte = 0; byte < panel_columns_ * dtype_size(kernel_.nodes[index].dtype); byte += line)
-            b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
-                               {b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(index), byte), b_.getInt32(/*write*/ 0),
-                                b_.getInt32(/*locality: all caches*/ 3), b_.getInt32(/*data*/ 1)});
+          for (int64_t byte = 0; byte < panel_columns_ * dtype_size(kernel_.nodes[index].dtype); byte += cache_line)
+            lanes_.prefetch(b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(index), byte));
       }
     };
     if (read.empty())

@@ -10,7 +10,17 @@ namespace nnc {
 
 namespace {
 
-// Lanes of a kernel: a register of its widest dtype that varies along the vector axis.
+// Functions of floats that take tens of operations, one waiting for the other.
+bool has_long_functions(const Kernel &kernel) {
+  constexpr int long_weight = 8;
+  return std::any_of(kernel.nodes.begin(), kernel.nodes.end(), [&](const KernelNode &node) {
+    return is_elementwise(node.op) && is_float(node.dtype) && op_info(node.op).weight >= long_weight &&
+           (node.depends >> kernel.vector_axis & 1);
+  });
+}
+
+// Lanes of a kernel: a register of its widest dtype that varies along the vector axis. Where long functions are computed two
+// short registers: operation by operation two run side by side, and constants are loaded once for both.
 unsigned kernel_width(const Kernel &kernel, const Target &target) {
   if (kernel.vector_axis < 0)
     return 1;
@@ -18,7 +28,11 @@ unsigned kernel_width(const Kernel &kernel, const Target &target) {
   for (const KernelNode &node : kernel.nodes)
     if (node.op != Op::constant)
       widest = std::max(widest, dtype_size(node.dtype));
-  return static_cast<unsigned>(target.vector_bits / 8 / widest);
+  constexpr int64_t most_bytes = 64; // of a vector in a row home
+  int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes, most_bytes);
+  if (kernel.recipe == Recipe::loop && has_long_functions(kernel) && kernel.axes[kernel.vector_axis].size >= 4 * doubled / widest)
+    bytes = doubled;
+  return static_cast<unsigned>(bytes / widest);
 }
 
 } // namespace

@@ -125,6 +125,12 @@ Value *Lanes::element_pointer(DType dtype, Value *base, Value *offset) const {
   return b.CreateGEP(memory_type(dtype), base, offset);
 }
 
+void Lanes::prefetch(Value *pointer) const {
+  constexpr int read = 0, into_all_caches = 3, data = 1;
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
+                    {pointer, b.getInt32(read), b.getInt32(into_all_caches), b.getInt32(data)});
+}
+
 // Any byte but 0 is true, since files and hosts write what they like; we write 0 and 1.
 Value *Lanes::from_memory(DType dtype, Value *loaded) const {
   return is_bool(dtype) ? b.CreateICmpNE(loaded, Constant::getNullValue(loaded->getType())) : loaded;

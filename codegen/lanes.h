@@ -64,6 +64,7 @@ public:
   void scatter(Value *value, Value *base, Value *offsets, Value *mask = nullptr) const;          // distinct offsets
   Value *load_uniform(DType dtype, Value *pointer) const;                                        // one element, uniform
   Value *element_pointer(DType dtype, Value *base, Value *offset) const;
+  void prefetch(Value *pointer) const; // asks for a line that will be read; any address will do
 
   // Arithmetic, on floats or integers by the operands' type; both operands of one dtype.
   Value *add(Value *x, Value *y) const;

@@ -66,8 +66,8 @@ private:
           cursors.push_back(outer);
           cursors.back().mask = mask;
           cursors.back().enter(axis, index);
-          cursors.back().settle(0);
         }
+        Cursor::settle(cursors, 0);
         rows(cursors);
       });
       return;
@@ -80,12 +80,24 @@ private:
     });
   }
 
-  // Vectors of rows computed together. With inner axes they share what is loaded for all rows and hide the latency of sums.
+  // Whether a point takes so many instructions that the processor sees no more than one or two of them at a time.
+  bool is_long_chain() const {
+    int weight = 0;
+    for (const KernelNode &node : kernel_.nodes)
+      if (is_elementwise(node.op) && is_float(node.dtype) && (node.depends >> kernel_.vector_axis & 1))
+        weight += op_info(node.op).weight;
+    return weight >= 24;
+  }
+
+  // Vectors of rows computed together. With inner axes they share what is loaded for all rows and hide the latency of sums;
+  // without, they hide that of long chains of operations.
   int64_t rows_in_flight() const {
     if (homes_)
       return 1;
     int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + width_ - 1) / width_;
-    return last_inner_ < 0 ? 1 : std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
+    if (last_inner_ < 0)
+      return is_long_chain() ? std::min<int64_t>(vectors, 2) : 1;
+    return std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
   }
 
   // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.
@@ -116,12 +128,11 @@ private:
   // All stages of one row, or of several vectors of rows.
   void rows(std::vector<Cursor> &rows) {
     for (int stage = 0; stage < kernel_.stages && last_inner_ >= 0; ++stage) {
-      for (Cursor &row : rows)
-        row.settle(stage);
+      Cursor::settle(rows, stage);
       sweep(rows, stage);
     }
+    Cursor::settle(rows, kernel_.stages);
     for (Cursor &row : rows) {
-      row.settle(kernel_.stages);
       for (const KernelRoot &root : kernel_.roots)
         if (!is_swept(kernel_, root))
           row.store_root(root);
@@ -181,6 +192,8 @@ private:
           if (!frame_.vectors_along_rows())
             place.mask = mask;
           place.enter(axis, at[i]);
+          if (stage > 0 && stage == kernel_.stages - 1)
+            prefetch_next_row(place);
           visit_point(place, stage, i, accumulators[r]);
         }
     };
@@ -197,6 +210,21 @@ private:
     });
     if (flight > 1)
       frame_.loop(b_.getInt64(whole), size, 1, [&](llvm::Value *index) { visit({index}, nullptr); });
+  }
+
+  // The first sweep of a row waits for memory, the last has what it needs: it asks for the next row. The processor fetches ahead
+  // by itself only within a page.
+  void prefetch_next_row(const Cursor &place) const {
+    if (frame_.vectors_along_rows() || kernel_.rows == 0)
+      return;
+    for (size_t n = 0; n < kernel_.nodes.size(); ++n) {
+      const KernelNode &node = kernel_.nodes[n];
+      if (node.op != Op::arg || node.access.strides[last_inner_] != 1)
+        continue;
+      int64_t row = node.access.strides[kernel_.rows - 1] * dtype_size(node.dtype);
+      for (int64_t byte = 0; row != 0 && byte < width_ * dtype_size(node.dtype); byte += cache_line)
+        lanes_.prefetch(b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(static_cast<int>(n)), row + byte));
+    }
   }
 
   void visit_point(Cursor &place, int stage, size_t slot, std::vector<Accumulator> &accumulators) {

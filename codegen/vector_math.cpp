@@ -64,7 +64,7 @@ LaneValue exp(LaneValue x) {
   const double half = f32 ? 64 : 512, shift = rounding_shift(format) + format.bias;
   const double half_power = f32 ? 0x1p64 : 0x1p512;
   x = at_most(at_least(x, f32 ? -104 : -746), f32 ? 89 : 710); // to 0 and infinity beyond
-  LaneValue negative = x < x.number(0);
+  LaneValue negative = x.bits() < x.bits().integer(0);         // the sign alone: for zeros and NaN either way is right
   const auto [r, n, power] = reduce_by_ln2(x, select(negative, x.number(shift + half), x.number(shift - half)));
   LaneValue e_r = f32 ? polynomial(r, {1, 1, 0.5, 0x1.555466p-3, 0x1.5552fep-5, 0x1.1257dcp-7, 0x1.6ff02ap-10}) // 2^-27.8
                       : polynomial(r, {1, 1, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5,
