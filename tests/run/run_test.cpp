@@ -122,8 +122,12 @@ std::vector<Contestant> contestants(const std::string &file, ThreadPool *two, Th
   add("jit, 2 threads", true, EngineKind::jit, options, two);
   add("so, 5 threads", true, EngineKind::so, options, five);
   // Many layers with batch_norm over two images: an activation that rounds to the other side of 0, as happens where sums are
-  // taken in double, moves every gradient by more than rounding.
-  if (!is_named(file, "resnet") && !is_named(file, "mobilenet")) {
+  // taken in another order, moves every gradient by more than rounding, and Adam, which divides by their size, makes whole steps
+  // of that. So the deep examples are held to bits only; their layers are compared in other files.
+  const bool deep = is_named(file, "resnet") || is_named(file, "mobilenet");
+  if (deep && file.find("examples/") != std::string::npos)
+    return list;
+  if (!deep) {
     add("plan", false, EngineKind::plan, options, nullptr);
     add("interp", false, EngineKind::interp, options, nullptr);
   }
