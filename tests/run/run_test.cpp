@@ -95,16 +95,23 @@ bool is_named(const std::string &file, std::string_view part) {
   return std::filesystem::path(file).filename().string().find(part) != std::string::npos;
 }
 
-// Whole batches and long texts would keep the interpreters busy for minutes.
+// Whole batches of images and texts would keep the interpreters busy for minutes.
 std::vector<std::pair<std::string, std::string>> smaller(const std::string &file) {
-  std::vector<std::pair<std::string, std::string>> set;
-  if (file.find("tests/run/") != std::string::npos)
-    return set;
   std::ifstream stream(file);
   const std::string text((std::istreambuf_iterator<char>(stream)), {});
-  for (const auto &[name, value] : {std::pair{"batch", "2"}, {"context", "16"}, {"depth", "2"}, {"steps", "8"}, {"length", "16"}})
-    if (text.find("const " + std::string(name) + " =") != std::string::npos)
+  std::vector<std::pair<std::string, std::string>> set;
+  const auto set_if_declared = [&](const std::string &name, const char *value) {
+    if (text.find("const " + name + " =") != std::string::npos)
       set.emplace_back(name, value);
+  };
+  if (file.find("tests/run/") != std::string::npos)
+    return set;
+  set_if_declared("context", "16");
+  set_if_declared("depth", "2");
+  set_if_declared("steps", "8");
+  set_if_declared("length", "16");
+  if (!set.empty() || text.find("conv2d(") != std::string::npos)
+    set_if_declared("batch", "2");
   return set;
 }
 
