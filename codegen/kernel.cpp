@@ -56,14 +56,18 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   llvm::IRBuilder<> b(body);
   Lanes lanes(b, target, kernel_width(kernel, target));
   KernelFrame frame(kernel, b, lanes, *function);
-  bool few_columns = kernel.recipe == Recipe::small_n &&
-                     kernel.axes[kernel.vector_axis].size <= static_cast<int64_t>(lanes.width().getFixedValue());
+  // As many accumulators as columns, and room for operands.
+  bool few_columns =
+      kernel.recipe == Recipe::small_n &&
+      kernel.axes[kernel.vector_axis].size <= std::max<int64_t>(lanes.width().getFixedValue(), target.vector_registers - 4);
   if (kernel.recipe == Recipe::sort)
     emit_sort_recipe(frame);
   else if (few_columns)
     emit_small_n_recipe(frame);
   else if (kernel.recipe == Recipe::gemm || kernel.recipe == Recipe::small_n)
     emit_gemm_recipe(frame);
+  else if (kernel.recipe == Recipe::gemv && sums_wait_in_slot(kernel))
+    emit_gemv_recipe(frame);
   else
     emit_loop_recipe(frame);
   b.CreateRetVoid();

@@ -5,9 +5,10 @@
 
 namespace nnc {
 
-void emit_loop_recipe(const KernelFrame &frame); // loop and gemv
+void emit_loop_recipe(const KernelFrame &frame); // loop, and gemv where sums_wait_in_slot is false
+void emit_gemv_recipe(const KernelFrame &frame);
 void emit_gemm_recipe(const KernelFrame &frame);
-void emit_small_n_recipe(const KernelFrame &frame); // the columns must fit in a vector
+void emit_small_n_recipe(const KernelFrame &frame); // the columns must fit in the registers
 void emit_sort_recipe(const KernelFrame &frame);
 
 } // namespace nnc

@@ -1,7 +1,7 @@
-// Recipe small_n: a product with few columns, C[m,n] = sum over k of A[m,k] * B[k,n] with n at most the lanes of a vector. A tile
-// of accumulators along n would leave most lanes empty; here vectors run along k instead, one accumulator for each element of a
-// few rows of C, and the lanes of a row's accumulators are summed into one vector at the end, on which the rest of the kernel
-// is computed. B must lie with k innermost; otherwise it is copied so once for every grain. It is small.
+// Recipe small_n: a product with few columns, C[m,n] = sum over k of A[m,k] * B[k,n] with n accumulators in the registers. A tile
+// of accumulators along n would leave many lanes empty; here vectors run along k instead, one accumulator for each element of a
+// few rows of C, and the lanes of a row's accumulators are summed into vectors of columns at the end, on which the rest of the
+// kernel is computed. B must lie with k innermost; otherwise it is copied so once for every grain. It is small.
 #include "codegen/recipes.h"
 #include "codegen/transpose.h"
 
@@ -87,18 +87,22 @@ private:
     const Access &access = kernel_.nodes[b_node_].access;
     int64_t along_k = access.strides[k_axis_], along_n = access.strides[n_axis_];
     int64_t whole = k_ / width_ * width_;
-    auto block = [&](llvm::Value *k, int64_t count) {
-      llvm::Value *mask = n_ == width_ ? nullptr : lanes_.predicate(b_.getInt64(0), b_.getInt64(n_));
+    auto square = [&](llvm::Value *k, int64_t count, int64_t column) {
+      llvm::Value *mask = columns_mask(column);
       Values lines;
       for (int64_t r = 0; r < width_; ++r) {
-        llvm::Value *line = at(base, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k)));
+        llvm::Value *line = at(at(base, column * along_n), b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k)));
         lines.push_back(lanes_.splat(r < count
                                          ? lanes_.load_strided(dot_.dtype, line, along_n, mask) // one number where B repeats it
                                          : lanes_.constant(dot_.dtype, 0)));
       }
       transpose(b_, lines);
-      for (int64_t n = 0; n < n_; ++n)
-        lanes_.store(lines[n], at(at(frame_.scratch, n * column_step_), k));
+      for (int64_t n = column; n < std::min(n_, column + width_); ++n)
+        lanes_.store(lines[n - column], at(at(frame_.scratch, n * column_step_), k));
+    };
+    auto block = [&](llvm::Value *k, int64_t count) {
+      for (int64_t column = 0; column < n_; column += width_)
+        square(k, count, column);
     };
     frame_.loop(b_.getInt64(0), b_.getInt64(whole), width_, [&](llvm::Value *k) { block(k, width_); });
     if (whole < k_)
@@ -132,11 +136,15 @@ private:
     if (whole < k_)
       step(b_.getInt64(whole), lanes_.predicate(b_.getInt64(whole), b_.getInt64(k_)));
     for (int64_t i = 0; i < count; ++i) {
-      Values lines;
-      for (llvm::Value *variable : sums[i])
-        lines.push_back(b_.CreateLoad(zero->getType(), variable));
-      lines.resize(width_, zero);
-      finish(outer, b_.CreateAdd(row, b_.getInt64(i)), sum_lanes(lines));
+      Values finished;
+      for (int64_t column = 0; column < n_; column += width_) {
+        Values lines;
+        for (int64_t n = column; n < std::min(n_, column + width_); ++n)
+          lines.push_back(b_.CreateLoad(zero->getType(), sums[i][n]));
+        lines.resize(width_, zero);
+        finished.push_back(sum_lanes(lines));
+      }
+      finish(outer, b_.CreateAdd(row, b_.getInt64(i)), finished);
     }
   }
 
@@ -151,14 +159,27 @@ private:
     return lines[0];
   }
 
-  void finish(const Cursor &outer, llvm::Value *row, llvm::Value *sum) {
-    Cursor place = outer;
-    place.enter(m_axis_, row);
-    place.settle(0);
-    place.mask = n_ == width_ ? nullptr : lanes_.predicate(b_.getInt64(0), b_.getInt64(n_));
-    place.enter(n_axis_, b_.getInt64(0));
-    place.set(kernel_.dot, sum);
-    place.store_roots();
+  // Of the vector that begins at a column; nullptr: all its lanes are columns.
+  llvm::Value *columns_mask(int64_t column) const {
+    return n_ - column >= width_ ? nullptr : lanes_.predicate(b_.getInt64(column), b_.getInt64(n_));
+  }
+
+  // sums: of the row, a vector of columns after the other.
+  void finish(const Cursor &outer, llvm::Value *row, const Values &sums) {
+    Cursor of_row = outer;
+    of_row.enter(m_axis_, row);
+    of_row.settle(0);
+    std::vector<Cursor> places;
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const int64_t column = static_cast<int64_t>(i) * width_;
+      Cursor &place = places.emplace_back(of_row);
+      place.mask = columns_mask(column);
+      place.enter(n_axis_, b_.getInt64(column));
+      place.set(kernel_.dot, sums[i]);
+      place.settle_roots();
+    }
+    for (Cursor &place : places)
+      place.store_roots();
   }
 };
 

@@ -38,9 +38,27 @@ bool leaves_partials(const Kernel &kernel, const KernelNode &node) {
          std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.grain_axis) != node.attrs.axes.end();
 }
 
+bool sums_wait_in_slot(const Kernel &kernel) {
+  constexpr int64_t least_columns = 256, least_rows = 8;
+  const int axes = static_cast<int>(kernel.axes.size());
+  if (kernel.recipe != Recipe::gemv || kernel.vector_axis != kernel.rows - 1 || axes != kernel.rows + 1)
+    return false;
+  if (kernel.axes[kernel.vector_axis].size < least_columns || kernel.axes[kernel.rows].size < least_rows)
+    return false;
+  const KernelNode &dot = kernel.nodes[kernel.dot];
+  const bool along_rows = std::ranges::any_of(dot.operands, [&](int operand) {
+    const KernelNode &node = kernel.nodes[operand];
+    return node.op == Op::arg && node.access.strides[kernel.vector_axis] == 1;
+  });
+  const bool alone = std::ranges::none_of(
+      kernel.nodes, [&](const KernelNode &node) { return node.home == Home::row || (is_reduce(node.op) && !node.partial); });
+  return is_float(dot.dtype) && along_rows && alone &&
+         std::ranges::none_of(kernel.roots, [&](const KernelRoot &root) { return is_swept(kernel, root); });
+}
+
 GemmBlocking gemm_blocking(const Kernel &kernel) {
-  constexpr int64_t tile_bytes = 16 << 10, panel_step = 256, block_bytes = 384 << 10, most_sums = 1 << 20, most_k_part = 512,
-                    line = 64;
+  constexpr int64_t tile_bytes = 16 << 10, panel_step = 256, block_bytes = 512 << 10, most_k_part = 256, panels_bytes = 384 << 10,
+                    most_sums = 1 << 20, line = 64;
   int64_t element = dtype_size(kernel.nodes[kernel.dot].dtype);
   const DotAxes &dot = kernel.dot_axes;
   auto size = [&](int axis) { return kernel.axes[axis].size; };
@@ -56,7 +74,7 @@ GemmBlocking gemm_blocking(const Kernel &kernel) {
     // make the rest fit, while there is room for the sums of all rows.
     int64_t sums = outer_m * (m + 32) * (n + panel_step / element) * element;
     blocking.k_part = k;
-    for (size_t i = 0; i + 1 < dot.k.size() && sums <= most_sums && blocking.k_part * panel_step > block_bytes; ++i)
+    for (size_t i = 0; i + 1 < dot.k.size() && sums <= most_sums && blocking.k_part * panel_step > panels_bytes; ++i)
       blocking.k_part /= size(dot.k[i]);
     blocking.blocked = blocking.k_part < k;
     blocking.panel = tile_bytes;

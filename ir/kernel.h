@@ -79,7 +79,7 @@ enum class Recipe : uint8_t {
   loop,    // loops over rows, sweeps over inner axes; any kernel
   gemm,    // dot, vectors along n, a tile of accumulators
   gemv,    // dot with one row: many vectors along n, or several rows of a transposed matrix at once
-  small_n, // dot with few columns: vectors along the summed axis; as gemm where a vector is too short for the columns
+  small_n, // dot with few columns: vectors along the summed axis; as gemm where registers are too few for the columns
   sort,    // argsort of one inner axis, a row at a time in the scratch slot
 };
 std::string_view recipe_name(Recipe recipe);
@@ -124,6 +124,11 @@ inline Op combining_op(Op op) { return op == Op::scatter_add ? Op::sum : op; }
 // Bytes of an element of a row that is being sorted: its key and its place in one integer; and of the scratch slot.
 inline int64_t sort_pair_bytes(DType key) { return dtype_size(key) <= 4 ? 8 : 16; }
 inline int64_t sort_scratch_bytes(DType key, int64_t size) { return 2 * (size + 1) * sort_pair_bytes(key); }
+
+// Whether a gemv reads the rows of its matrix one after the other, while so many sums at a time wait in the scratch slot: where a
+// row lies in memory along the vectors and is longer than registers hold.
+inline constexpr int64_t gemv_sums = 2048, gemv_unit = 1024; // and where its columns are cut into grains
+bool sums_wait_in_slot(const Kernel &kernel);
 
 // How the gemm recipe cuts its matrices for the caches, and its scratch slot; from the shape alone. Byte offsets of: a tile of
 // finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, the sums that wait between the parts of k: of all

@@ -288,7 +288,7 @@ void count_work(Kernel &kernel) {
 // What must stay together along an axis, so that a grain does not repeat work of another.
 int64_t grain_unit(const Kernel &kernel, int axis) {
   if (kernel.recipe != Recipe::gemm)
-    return axis == kernel.vector_axis ? vector_axis_unit : 1;
+    return axis != kernel.vector_axis ? 1 : sums_wait_in_slot(kernel) ? gemv_unit : vector_axis_unit;
   GemmBlocking blocking = gemm_blocking(kernel);
   const bool copies_rows = blocking.block_rows > 0;
   if (axis == kernel.dot_axes.m.back()) // a tile of rows; blocked, the rows that each part of B is copied for
@@ -347,6 +347,8 @@ void shape_kernel(Kernel &kernel) {
       kernel.scratch_bytes += (home_bytes(kernel, node) + vector_bytes - 1) / vector_bytes * vector_bytes;
   if (sorts)
     kernel.scratch_bytes = sort_scratch_bytes(kernel.nodes[first_root->operands[0]].dtype, kernel.axes.back().size);
+  if (sums_wait_in_slot(kernel))
+    kernel.scratch_bytes = gemv_sums * dtype_size(kernel.nodes[kernel.dot].dtype) + vector_bytes;
   if (kernel.recipe == Recipe::gemm)
     kernel.scratch_bytes = gemm_blocking(kernel).end;
   if (kernel.recipe == Recipe::small_n) {
