@@ -135,20 +135,21 @@ Value *Lanes::extremum(Value *x, Value *y, bool larger) const {
   if (machine.has_ieee_max)
     return b.CreateBinaryIntrinsic(larger ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum, x, y);
 
-  // Elsewhere by compare and select, which x86 has as one instruction.
-  auto beats = [&](Value *p, Value *q) { return larger ? less(q, p) : less(p, q); };
+  // Elsewhere by compare and select, which x86 has as one instruction: the second where one is NaN or both are equal.
+  auto select_extremum = [&](Value *p, Value *q) { return select(larger ? less(q, p) : less(p, q), p, q); };
   const llvm::APFloat *number = nullptr;
   if (llvm::PatternMatch::match(x, llvm::PatternMatch::m_APFloat(number)))
     std::swap(x, y);
   if (llvm::PatternMatch::match(y, llvm::PatternMatch::m_APFloat(number)) && !number->isNaN() &&
       (larger || !number->isNegZero())) {
-    Value *result = select(beats(y, x), y, x);                      // x where it is NaN or ties
+    Value *result = select_extremum(y, x);
     return larger && number->isPosZero() ? add(result, y) : result; // -0 loses to +0: the sum of both is +0
   }
-  // Ties have equal bits unless they are zeros: there `and` gives +0, `or` gives -0. NaN: an addition gives one.
-  Value *p = to_bits(select(beats(x, y), x, y)), *q = to_bits(select(beats(y, x), y, x));
-  Value *result = from_bits(larger ? bit_and(p, q) : bit_or(p, q));
-  return select(b.CreateFCmpUNO(x, y), add(x, y), result);
+  // Both orders, and the `or` of their bits: equal ones are the same, zeros of either sign give -0, and anything beside a NaN
+  // is a NaN.
+  if (!larger)
+    return from_bits(bit_or(to_bits(select_extremum(x, y)), to_bits(select_extremum(y, x))));
+  return neg(minimum(neg(x), neg(y)));
 }
 
 Value *Lanes::maximum(Value *x, Value *y) const { return extremum(x, y, true); }

@@ -139,6 +139,10 @@ private:
     }
   }
 
+  // The largest is accumulated as the smallest of negatives, which takes fewer instructions (Lanes::minimum).
+  bool is_negated(const KernelNode &node) const { return node.op == Op::max && is_float(node.dtype); }
+  Op accumulating_op(const KernelNode &node) const { return is_negated(node) ? Op::min : node.op == Op::dot ? Op::sum : node.op; }
+
   bool reduces_in(const KernelNode &node, int stage) const {
     return (is_reduce(node.op) || node.op == Op::dot) && !node.partial && node.stage == stage + 1;
   }
@@ -147,7 +151,7 @@ private:
   int64_t inner_in_flight(const std::vector<Cursor> &rows) const {
     int64_t size = kernel_.axes[last_inner_].size;
     if (frame_.vectors_along_rows())
-      return rows.size() == 1 && !homes_ && size >= 8 ? 4 : 1;
+      return rows.size() == 1 && !homes_ && size >= 16 ? 8 : 1; // as many as additions in flight
     return std::clamp<int64_t>(size / width_, 1, 4);
   }
 
@@ -257,8 +261,7 @@ private:
         accumulator.variables.push_back(initialised(lanes_.splat(neutral.value)));
         accumulator.indices.push_back(initialised(lanes_.splat(neutral.index)));
       } else {
-        Op op = node.op == Op::dot ? Op::sum : node.op;
-        accumulator.variables.push_back(initialised(lanes_.splat(lanes_.neutral(op, node.dtype))));
+        accumulator.variables.push_back(initialised(lanes_.splat(lanes_.neutral(accumulating_op(node), node.dtype))));
       }
     }
     return accumulator;
@@ -300,9 +303,11 @@ private:
       b_.CreateStore(best.index, accumulator.indices[slot]);
       return;
     }
+    if (is_negated(node))
+      operand = lanes_.neg(operand);
     if (mask)
-      operand = lanes_.mask_neutral(node.op, operand, mask);
-    b_.CreateStore(lanes_.combine(node.op, get(variable), operand), variable);
+      operand = lanes_.mask_neutral(accumulating_op(node), operand, mask);
+    b_.CreateStore(lanes_.combine(accumulating_op(node), get(variable), operand), variable);
   }
 
   llvm::Value *finish(Accumulator &accumulator) {
@@ -314,14 +319,15 @@ private:
         best = lanes_.argmax_combine(best, {get(variables[i]), get(accumulator.indices[i])});
       return frame_.vectors_along_rows() ? best.index : lanes_.argmax_reduce(best).index;
     }
-    Op op = node.op == Op::dot ? Op::sum : node.op;
+    const Op op = accumulating_op(node);
     std::vector<llvm::Value *> values;
     for (llvm::Value *variable : variables)
       values.push_back(get(variable));
     for (; values.size() > 1; values.resize((values.size() + 1) / 2))
       for (size_t i = 0; i < values.size() / 2; ++i)
         values[i] = lanes_.combine(op, values[i], values[values.size() - 1 - i]);
-    return frame_.vectors_along_rows() || lanes_.is_scalar() ? values[0] : lanes_.reduce(op, values[0]);
+    llvm::Value *result = frame_.vectors_along_rows() || lanes_.is_scalar() ? values[0] : lanes_.reduce(op, values[0]);
+    return is_negated(node) ? lanes_.neg(result) : result;
   }
 };
 

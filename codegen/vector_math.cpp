@@ -38,39 +38,24 @@ Format format_of(LaneValue x) {
 
 constexpr double log2_e = 0x1.71547652b82fep+0;
 
-// x = n ln 2 + r with whole n and |r| <= ln 2 / 2. Adding `shift`, 1.5 * 2^mantissa_bits plus a whole number, rounds to a whole
-// number, which then stands in the low bits: moved up into the exponent they are 2^(n + shift's low bits - bias).
-struct Reduced {
-  LaneValue r;
-  LaneValue n;
-  LaneValue power;
-};
-
-Reduced reduce_by_ln2(LaneValue x, LaneValue shift) {
-  const Format format = format_of(x);
-  LaneValue shifted = mad(x, log2_e, shift);
-  LaneValue n = shifted - shift;
-  LaneValue r = mad(n, -format.ln2_low, mad(n, -format.ln2_high, x));
-  return {r, n, (shifted.bits() << format.mantissa_bits).from_bits()};
-}
-
-double rounding_shift(const Format &format) { return 1.5 * static_cast<double>(int64_t{1} << format.mantissa_bits); }
-
-// e^x = 2^n e^r. 2^n may be beyond the largest number or denormal while e^x is not, so it is applied in two factors:
-// 2^(n + half) 2^-half below 0, 2^(n - half) 2^half above. Only the last product rounds.
+// e^x = 2^n e^r with x = n ln 2 + r, whole n and |r| <= ln 2 / 2. Adding 1.5 * 2^mantissa_bits rounds to a whole number, which
+// then stands in the low bits. 2^n may be beyond the largest number or denormal while e^x is not, so it is applied in two
+// factors: the number in the low bits is n + 2 bias, one half of it the biased exponent of the one factor, the rest of the other.
+// Only the last product rounds.
 LaneValue exp(LaneValue x) {
   const bool f32 = x.is_f32();
   const Format format = format_of(x);
-  const double half = f32 ? 64 : 512, shift = rounding_shift(format) + format.bias;
-  const double half_power = f32 ? 0x1p64 : 0x1p512;
+  const double shift = 1.5 * static_cast<double>(int64_t{1} << format.mantissa_bits) + 2 * format.bias;
   x = at_most(at_least(x, f32 ? -104 : -746), f32 ? 89 : 710); // to 0 and infinity beyond
-  LaneValue negative = x.bits() < x.bits().integer(0);         // the sign alone: for zeros and NaN either way is right
-  const auto [r, n, power] = reduce_by_ln2(x, select(negative, x.number(shift + half), x.number(shift - half)));
+  LaneValue shifted = mad(x, log2_e, x.number(shift)), n = shifted - shift;
+  LaneValue r = mad(n, -format.ln2_low, mad(n, -format.ln2_high, x));
   LaneValue e_r = f32 ? polynomial(r, {1, 1, 0.5, 0x1.555466p-3, 0x1.5552fep-5, 0x1.1257dcp-7, 0x1.6ff02ap-10}) // 2^-27.8
                       : polynomial(r, {1, 1, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5,
                                        0x1.1111111127d1p-7, 0x1.6c16c184388eap-10, 0x1.a01a012a0e024p-13, 0x1.a01999e2b7996p-16,
                                        0x1.71df25b66c101p-19, 0x1.28ad9b3ef2749p-22, 0x1.ad7f393e88573p-26}); // 2^-56.3
-  return e_r * power * select(negative, x.number(1 / half_power), x.number(half_power));
+  LaneValue half = shifted.bits() >> 1, rest = shifted.bits() - half;
+  auto power = [&](LaneValue exponent) { return (exponent << format.mantissa_bits).from_bits(); };
+  return e_r * power(half) * power(rest);
 }
 
 // x = 2^e m with m in sqrt(1/2) … sqrt(2), f = m - 1: log x = e ln 2 + log(1 + f).
