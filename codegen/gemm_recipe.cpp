@@ -97,6 +97,9 @@ public:
     bool often = around * m_ >= 64 || (narrow && around * tile_.row_tiles >= 4);
     packs_ = copies_a_ || b.strides[n_axis_] != 1 || (often && b.strides[k_axis_] != panel_columns_) ||
              (ragged_ && !lanes_.target().has_mask_registers);
+    // The slot has room for panels of gemm_panel_step bytes. Where B lies transposed its columns are runs already.
+    if (packs_ && b.strides[n_axis_] == 1)
+      copied_panels_ = std::max<int64_t>(1, gemm_panel_step / (panel_columns_ * dtype_size(dot_.dtype)));
     auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
     panel_memory_ = memory(blocking_.panel);
@@ -133,6 +136,7 @@ private:
   Tile tile_;
   GemmBlocking blocking_;
   int64_t panel_columns_ = 0, block_tiles_ = 1;
+  int64_t copied_panels_ = 1; // at a time
   bool ragged_ = false, packs_ = false, epilogue_in_registers_ = false;
   bool defers_ = false;
   llvm::Value *deferred_ = nullptr; // variable: first row of the tile whose epilogue is still to run, -1: none
@@ -256,23 +260,41 @@ private:
 
   void panels(const Cursor &outer, const Part &part) {
     auto [from, to] = tiles(n_axis_, tile_.panels);
-    frame_.loop(from, to, 1, [&](llvm::Value *panel) {
-      llvm::Value *column = b_.CreateMul(panel, b_.getInt64(panel_columns_));
-      Values masks(tile_.vectors, nullptr);
-      if (ragged_)
-        for (int64_t j = 0; j < tile_.vectors; ++j)
-          masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(n_));
+    llvm::Value *end = to;
+    frame_.loop(from, end, copied_panels_, [&](llvm::Value *first) {
+      llvm::Value *next = smaller(b_.CreateAdd(first, b_.getInt64(copied_panels_)), end);
       if (packs_)
-        pack_panel(outer, part, column, masks);
-      outer_rows(outer, 0, [&](const Cursor &place) {
-        if (defers_)
-          b_.CreateStore(b_.getInt64(-1), deferred_);
-        row_tiles(
-            part,
-            [&](llvm::Value *tile, llvm::Value *row, int64_t rows) { emit_tile(place, part, tile, row, column, masks, rows); },
-            [&](int64_t rows) { finish_deferred(place, column, masks, rows); });
-      });
+        pack_panels(outer, part, first, next);
+      frame_.loop(first, next, 1, [&](llvm::Value *panel) { tiles_of_panel(outer, part, panel, b_.CreateSub(panel, first)); });
     });
+  }
+
+  // `copy`: the number of its copy, where panels are copied.
+  void tiles_of_panel(const Cursor &outer, const Part &part, llvm::Value *panel, llvm::Value *copy) {
+    llvm::Value *column = first_column(panel);
+    const Values masks = panel_masks(column);
+    llvm::Value *copied = copied_panel(copy);
+    outer_rows(outer, 0, [&](const Cursor &place) {
+      if (defers_)
+        b_.CreateStore(b_.getInt64(-1), deferred_);
+      row_tiles(
+          part,
+          [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
+            emit_tile(place, part, tile, row, column, copied, masks, rows);
+          },
+          [&](int64_t rows) { finish_deferred(place, column, masks, rows); });
+    });
+  }
+
+  llvm::Value *first_column(llvm::Value *panel) const { return b_.CreateMul(panel, b_.getInt64(panel_columns_)); }
+
+  // nullptr where all lanes are columns.
+  Values panel_masks(llvm::Value *column) const {
+    Values masks(tile_.vectors, nullptr);
+    if (ragged_)
+      for (int64_t j = 0; j < tile_.vectors; ++j)
+        masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(n_));
+    return masks;
   }
 
   // The larger row tiles come first.
@@ -303,12 +325,27 @@ private:
     return stride == 0 ? base : element(base, b_.CreateMul(index, b_.getInt64(stride)));
   }
 
-  // Copies the panel's columns together: [k][columns of the panel], zeros beyond the edge.
-  void pack_panel(const Cursor &outer, const Part &part, llvm::Value *column, const Values &masks) {
+  // Copies the columns of panels together: for each [k][columns of the panel], zeros beyond the edge. Several panels at a time,
+  // so that memory is read in longer runs; what is left of a row one by one.
+  void pack_panels(const Cursor &outer, const Part &part, llvm::Value *first, llvm::Value *next) {
     const Access &access = kernel_.nodes[b_node_].access;
-    llvm::Value *base = at_stride(outer.address(b_node_), column, access.strides[n_axis_]);
-    pack_lines(part_axes_, at_stride(base, part.k_from, access.strides[k_axis_]), panel_memory_, part, column, masks);
+    auto pack = [&](llvm::Value *panel, int64_t count) {
+      llvm::Value *base = at_stride(outer.address(b_node_), first_column(panel), access.strides[n_axis_]);
+      std::vector<Values> masks;
+      for (int64_t p = 0; p < count; ++p)
+        masks.push_back(panel_masks(first_column(b_.CreateAdd(panel, b_.getInt64(p)))));
+      pack_lines(part_axes_, at_stride(base, part.k_from, access.strides[k_axis_]), copied_panel(b_.CreateSub(panel, first)),
+                 part, first_column(panel), masks);
+    };
+    llvm::Value *full = b_.CreateICmpEQ(b_.CreateSub(next, first), b_.getInt64(copied_panels_));
+    frame_.when(full, [&] { pack(first, copied_panels_); });
+    if (copied_panels_ > 1)
+      frame_.when(b_.CreateNot(full), [&] { frame_.loop(first, next, 1, [&](llvm::Value *panel) { pack(panel, 1); }); });
   }
+
+  // Of the panel with this number among those copied at a time.
+  llvm::Value *copied_panel(llvm::Value *number) const { return at_stride(panel_memory_, number, copied_panel_size()); }
+  int64_t copied_panel_size() const { return panel_columns_ * blocking_.k_part; }
 
   // From one index of outer_k_[level] in the packed panel to the next, in elements.
   int64_t packed_step(size_t level) const {
@@ -319,7 +356,7 @@ private:
   }
 
   void pack_lines(size_t level, llvm::Value *base, llvm::Value *panel, const Part &part, llvm::Value *column,
-                  const Values &masks) {
+                  const std::vector<Values> &masks) {
     const Access &access = kernel_.nodes[b_node_].access;
     if (level < outer_k_.size()) {
       frame_.loop(b_.getInt64(0), b_.getInt64(size(outer_k_[level])), 1, [&](llvm::Value *k) {
@@ -351,11 +388,13 @@ private:
     }
     frame_.loop(done, count, 1, [&](llvm::Value *k) {
       llvm::Value *from = at_stride(base, k, along_k), *to = element(panel, b_.CreateMul(k, b_.getInt64(panel_columns_)));
-      for (int64_t j = 0; j < tile_.vectors; ++j) {
-        llvm::Value *line = element(from, b_.getInt64(j * width_ * along_n));
-        lanes_.store(lanes_.splat(lanes_.load_strided(dot_.dtype, line, along_n, masks[j])),
-                     element(to, b_.getInt64(j * width_)));
-      }
+      for (size_t p = 0; p < masks.size(); ++p)
+        for (int64_t j = 0; j < tile_.vectors; ++j) {
+          const int64_t number = static_cast<int64_t>(p);
+          llvm::Value *line = element(from, b_.getInt64((number * panel_columns_ + j * width_) * along_n));
+          lanes_.store(lanes_.splat(lanes_.load_strided(dot_.dtype, line, along_n, masks[p][j])),
+                       element(to, b_.getInt64(number * copied_panel_size() + j * width_)));
+        }
     });
   }
 
@@ -393,9 +432,9 @@ private:
   }
 
   void emit_tile(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
-                 const Values &masks, int64_t rows) {
+                 llvm::Value *copied, const Values &masks, int64_t rows) {
     prefetch(outer, part, row, column, rows);
-    std::vector<Values> sums = multiply(outer, part, tile, row, column, masks, rows);
+    std::vector<Values> sums = multiply(outer, part, tile, row, column, copied, masks, rows);
     if (defers_) {
       store_sums(tile_memory_, sums);
       b_.CreateStore(row, deferred_);
@@ -535,14 +574,14 @@ private:
   }
 
   std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
-                               const Values &masks, int64_t rows) {
+                               llvm::Value *copied, const Values &masks, int64_t rows) {
     const Access &a = kernel_.nodes[a_].access, &b = kernel_.nodes[b_node_].access;
     llvm::Value *a_base = copies_a_
                               ? block_tile(part, tile)
                               : at_stride(at_stride(outer.address(a_), row, a.strides[m_axis_]), part.k_from, a.strides[k_axis_]);
     int64_t a_step = copies_a_ ? tile_.rows : a.strides[k_axis_];
     int64_t a_row = copies_a_ ? 1 : a.strides[m_axis_];
-    llvm::Value *b_base = packs_ ? panel_memory_ : at_stride(outer.address(b_node_), column, b.strides[n_axis_]);
+    llvm::Value *b_base = packs_ ? copied : at_stride(outer.address(b_node_), column, b.strides[n_axis_]);
     int64_t b_step = packs_ ? panel_columns_ : b.strides[k_axis_];
     std::vector<Values> variables(rows);
     llvm::Value *zero = lanes_.splat(lanes_.constant(dot_.dtype, 0));

@@ -57,8 +57,8 @@ bool sums_wait_in_slot(const Kernel &kernel) {
 }
 
 GemmBlocking gemm_blocking(const Kernel &kernel) {
-  constexpr int64_t tile_bytes = 16 << 10, panel_step = 256, block_bytes = 512 << 10, most_k_part = 256, panels_bytes = 384 << 10,
-                    most_sums = 1 << 20, line = 64;
+  constexpr int64_t tile_bytes = 16 << 10, panel_step = gemm_panel_step, block_bytes = 512 << 10, most_k_part = 256,
+                    panels_bytes = 384 << 10, most_sums = 1 << 20, line = 64;
   int64_t element = dtype_size(kernel.nodes[kernel.dot].dtype);
   const DotAxes &dot = kernel.dot_axes;
   auto size = [&](int axis) { return kernel.axes[axis].size; };

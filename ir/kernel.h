@@ -131,13 +131,14 @@ inline constexpr int64_t gemv_sums = 2048, gemv_unit = 1024; // and where its co
 bool sums_wait_in_slot(const Kernel &kernel);
 
 // How the gemm recipe cuts its matrices for the caches, and its scratch slot; from the shape alone. Byte offsets of: a tile of
-// finished sums, a panel of B (k_part steps of 256 bytes), and, if `blocked`, the sums that wait between the parts of k: of all
-// rows, or, where block_rows is not 0, of a block of A (block_rows x k_part) that is copied together before them.
+// finished sums, panels of B (k_part steps of gemm_panel_step), and, if `blocked`, the sums that wait between the parts of k: of
+// all rows, or, where block_rows is not 0, of a block of A (block_rows x k_part) that is copied together before them.
 struct GemmBlocking {
   bool blocked = false;
   int64_t k_part = 0, block_rows = 0;
   int64_t panel = 0, block = 0, sums = 0, end = 0;
 };
+inline constexpr int64_t gemm_panel_step = 256; // bytes
 GemmBlocking gemm_blocking(const Kernel &kernel);
 
 // The kernel as text, as `--emit=fused` shows it. `identity` leaves out names, places and the region's values: two kernels
