@@ -138,7 +138,7 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
     int64_t width = lanes.is_scalar() ? 1 : lanes.width().getFixedValue();
     std::function<void(size_t, llvm::Value *)> clear = [&](size_t e, llvm::Value *address) {
       if (e == extents.size()) {
-        scalar.store(neutral, address);
+        scalar.store(node.dtype, neutral, address);
         return;
       }
       const Extent &extent = extents[e];
@@ -149,7 +149,7 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
       if (extent.stride == 1 && width > 1) { // the last: whole vectors, then the rest one by one
         llvm::Value *count = b.CreateSub(extent.to, first);
         llvm::Value *whole = b.CreateAdd(first, b.CreateSub(count, b.CreateURem(count, b.getInt64(width))));
-        loop(first, whole, width, [&](llvm::Value *i) { lanes.store(lanes.splat(neutral), at(i)); });
+        loop(first, whole, width, [&](llvm::Value *i) { lanes.store(node.dtype, lanes.splat(neutral), at(i)); });
         first = whole;
       }
       loop(first, extent.to, 1, [&](llvm::Value *i) { clear(e + 1, at(i)); });
@@ -316,24 +316,24 @@ void Cursor::store_root(const KernelRoot &root) {
     // The lanes themselves are summed.
     stored = lanes.splat(stored);
     stored = lanes.reduce(op, mask ? lanes.mask_neutral(op, stored, mask) : stored);
-    scalar.store(scalar.combine(op, scalar.load(node.dtype, address), stored), address);
+    scalar.store(node.dtype, scalar.combine(op, scalar.load(node.dtype, address), stored), address);
     return;
   }
   if (!vector_place || stride == 0) {
     if (node.partial)
       stored = scalar.combine(op, scalar.load(node.dtype, address), stored);
-    scalar.store(stored, address);
+    scalar.store(node.dtype, stored, address);
     return;
   }
   stored = lanes.splat(stored);
   if (stride == 1) {
     if (node.partial)
       stored = lanes.combine(op, lanes.load(node.dtype, address, mask), stored);
-    lanes.store(stored, address, mask);
+    lanes.store(node.dtype, stored, address, mask);
   } else {
     if (node.partial)
       stored = lanes.combine(op, lanes.load_strided(node.dtype, address, stride, mask), stored);
-    lanes.store_strided(stored, address, stride, mask);
+    lanes.store_strided(node.dtype, stored, address, stride, mask);
   }
 }
 
@@ -357,7 +357,9 @@ void Cursor::store_roots() {
     store_root(root);
 }
 
-void Cursor::store_home(int node) { frame_->lanes.store(frame_->lanes.splat(value(node)), addresses_[node], mask); }
+void Cursor::store_home(int node) {
+  frame_->lanes.store(frame_->kernel.nodes[node].dtype, frame_->lanes.splat(value(node)), addresses_[node], mask);
+}
 
 llvm::Value *Cursor::load_home(int node) {
   return values_[node] = frame_->lanes.load(frame_->kernel.nodes[node].dtype, addresses_[node], mask);

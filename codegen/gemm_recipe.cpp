@@ -66,13 +66,14 @@ class GemmRecipe {
 public:
   explicit GemmRecipe(const KernelFrame &frame)
       : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
-        a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m.back()), n_axis_(kernel_.dot_axes.n.back()),
+        a_(dot_.operands[0]), b_node_(dot_.operands[1]), a_dtype_(kernel_.nodes[a_].dtype),
+        b_dtype_(kernel_.nodes[b_node_].dtype), m_axis_(kernel_.dot_axes.m.back()), n_axis_(kernel_.dot_axes.n.back()),
         k_axis_(kernel_.dot_axes.k.back()), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
         k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()),
         outer_m_(kernel_.dot_axes.m.begin(), kernel_.dot_axes.m.end() - 1),
         outer_k_(kernel_.dot_axes.k.begin(), kernel_.dot_axes.k.end() - 1) {
     // Rows of A a multiple of 1 kB apart fall into few sets of the first cache: a tile must not ask for more lines than it has.
-    int64_t row_bytes = kernel_.nodes[a_].access.strides[m_axis_] * dtype_size(dot_.dtype);
+    int64_t row_bytes = kernel_.nodes[a_].access.strides[m_axis_] * dtype_size(a_dtype_);
     tile_ = choose_tile(m_, (n_ + width_ - 1) / width_, lanes_.target().vector_registers, row_bytes % 1024 == 0 ? 9 : m_);
     panel_columns_ = tile_.vectors * width_;
     ragged_ = n_ % panel_columns_ != 0;
@@ -95,7 +96,7 @@ public:
     // A narrow panel is a line here and there, which the processor does not fetch ahead: it pays to copy it sooner.
     bool narrow = panel_columns_ * dtype_size(dot_.dtype) <= 128;
     bool often = around * m_ >= 64 || (narrow && around * tile_.row_tiles >= 4);
-    packs_ = copies_a_ || b.strides[n_axis_] != 1 || (often && b.strides[k_axis_] != panel_columns_) ||
+    packs_ = copies_a_ || b.strides[n_axis_] != 1 || b_dtype_ != dot_.dtype || (often && b.strides[k_axis_] != panel_columns_) ||
              (ragged_ && !lanes_.target().has_mask_registers);
     // The slot has room for panels of gemm_panel_step bytes. Where B lies transposed its columns are runs already.
     if (packs_ && b.strides[n_axis_] == 1)
@@ -128,7 +129,9 @@ private:
   llvm::IRBuilder<> &b_;
   const Lanes &lanes_;
   const KernelNode &dot_;
-  int a_, b_node_, m_axis_, n_axis_, k_axis_;
+  int a_, b_node_;
+  DType a_dtype_, b_dtype_; // in memory; what is copied together has the dtype of the dot
+  int m_axis_, n_axis_, k_axis_;
   int64_t m_, n_, k_, width_; // of the innermost of their kind
   std::vector<int> outer_m_, outer_k_;
   size_t part_axes_ = 0; // so many of outer_k_ are parts
@@ -317,25 +320,33 @@ private:
     after(tile_.rows - 1);
   }
 
+  llvm::Value *element(DType dtype, llvm::Value *base, llvm::Value *offset) const {
+    return lanes_.element_pointer(dtype, base, offset);
+  }
+  llvm::Value *at_stride(DType dtype, llvm::Value *base, llvm::Value *index, int64_t stride) const {
+    return stride == 0 ? base : element(dtype, base, b_.CreateMul(index, b_.getInt64(stride)));
+  }
+  // Of what has the dtype of the dot.
+  llvm::Value *element(llvm::Value *base, llvm::Value *offset) const { return element(dot_.dtype, base, offset); }
   llvm::Value *element(llvm::Value *base, llvm::Value *offset, int64_t more) const {
     return element(element(base, offset), b_.getInt64(more));
   }
-  llvm::Value *element(llvm::Value *base, llvm::Value *offset) const { return lanes_.element_pointer(dot_.dtype, base, offset); }
   llvm::Value *at_stride(llvm::Value *base, llvm::Value *index, int64_t stride) const {
-    return stride == 0 ? base : element(base, b_.CreateMul(index, b_.getInt64(stride)));
+    return at_stride(dot_.dtype, base, index, stride);
   }
+  void store(llvm::Value *value, llvm::Value *pointer) const { lanes_.store(dot_.dtype, value, pointer); }
 
   // Copies the columns of panels together: for each [k][columns of the panel], zeros beyond the edge. Several panels at a time,
   // so that memory is read in longer runs; what is left of a row one by one.
   void pack_panels(const Cursor &outer, const Part &part, llvm::Value *first, llvm::Value *next) {
     const Access &access = kernel_.nodes[b_node_].access;
     auto pack = [&](llvm::Value *panel, int64_t count) {
-      llvm::Value *base = at_stride(outer.address(b_node_), first_column(panel), access.strides[n_axis_]);
+      llvm::Value *base = at_stride(b_dtype_, outer.address(b_node_), first_column(panel), access.strides[n_axis_]);
       std::vector<Values> masks;
       for (int64_t p = 0; p < count; ++p)
         masks.push_back(panel_masks(first_column(b_.CreateAdd(panel, b_.getInt64(p)))));
-      pack_lines(part_axes_, at_stride(base, part.k_from, access.strides[k_axis_]), copied_panel(b_.CreateSub(panel, first)),
-                 part, first_column(panel), masks);
+      pack_lines(part_axes_, at_stride(b_dtype_, base, part.k_from, access.strides[k_axis_]),
+                 copied_panel(b_.CreateSub(panel, first)), part, first_column(panel), masks);
     };
     llvm::Value *full = b_.CreateICmpEQ(b_.CreateSub(next, first), b_.getInt64(copied_panels_));
     frame_.when(full, [&] { pack(first, copied_panels_); });
@@ -360,8 +371,8 @@ private:
     const Access &access = kernel_.nodes[b_node_].access;
     if (level < outer_k_.size()) {
       frame_.loop(b_.getInt64(0), b_.getInt64(size(outer_k_[level])), 1, [&](llvm::Value *k) {
-        pack_lines(level + 1, at_stride(base, k, access.strides[outer_k_[level]]), at_stride(panel, k, packed_step(level)), part,
-                   column, masks);
+        pack_lines(level + 1, at_stride(b_dtype_, base, k, access.strides[outer_k_[level]]),
+                   at_stride(panel, k, packed_step(level)), part, column, masks);
       });
       return;
     }
@@ -377,23 +388,24 @@ private:
             llvm::Value *at = b_.getInt64(j * width_ + c);
             if (ragged_)
               at = smaller(at, b_.CreateSub(b_.getInt64(n_ - 1), column));
-            lines.push_back(lanes_.load(dot_.dtype, at_stride(element(base, k), at, along_n)));
+            lines.push_back(lanes_.load(b_dtype_, at_stride(b_dtype_, element(b_dtype_, base, k), at, along_n)));
           }
           transpose(b_, lines);
           for (int64_t r = 0; r < width_; ++r)
-            lanes_.store(lines[r],
-                         element(panel, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(panel_columns_)), j * width_));
+            store(lines[r],
+                  element(panel, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(panel_columns_)), j * width_));
         }
       });
     }
     frame_.loop(done, count, 1, [&](llvm::Value *k) {
-      llvm::Value *from = at_stride(base, k, along_k), *to = element(panel, b_.CreateMul(k, b_.getInt64(panel_columns_)));
+      llvm::Value *from = at_stride(b_dtype_, base, k, along_k),
+                  *to = element(panel, b_.CreateMul(k, b_.getInt64(panel_columns_)));
       for (size_t p = 0; p < masks.size(); ++p)
         for (int64_t j = 0; j < tile_.vectors; ++j) {
           const int64_t number = static_cast<int64_t>(p);
-          llvm::Value *line = element(from, b_.getInt64((number * panel_columns_ + j * width_) * along_n));
-          lanes_.store(lanes_.splat(lanes_.load_strided(dot_.dtype, line, along_n, masks[p][j])),
-                       element(to, b_.getInt64(number * copied_panel_size() + j * width_)));
+          llvm::Value *line = element(b_dtype_, from, b_.getInt64((number * panel_columns_ + j * width_) * along_n));
+          store(lanes_.splat(lanes_.load_strided(b_dtype_, line, along_n, masks[p][j])),
+                element(to, b_.getInt64(number * copied_panel_size() + j * width_)));
         }
     });
   }
@@ -404,7 +416,7 @@ private:
     int64_t along_k = access.strides[k_axis_], along_m = access.strides[m_axis_];
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
     row_tiles(part, [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
-      llvm::Value *base = at_stride(at_stride(outer.address(a_), row, along_m), part.k_from, along_k);
+      llvm::Value *base = first_of_a(outer, part, row);
       llvm::Value *to = block_tile(part, tile), *done = b_.getInt64(0);
       if (along_k == 1 && rows <= width_) {
         // Whole vectors are stored; what is beyond the tile's rows is overwritten by the next step of k.
@@ -412,19 +424,29 @@ private:
         frame_.loop(b_.getInt64(0), done, width_, [&](llvm::Value *k) {
           Values lines;
           for (int64_t r = 0; r < width_; ++r)
-            lines.push_back(r < rows ? lanes_.load(dot_.dtype, element(base, k, r * along_m)) : lines[0]);
+            lines.push_back(r < rows ? lanes_.load(a_dtype_, of_a(base, k, 1, r * along_m)) : lines[0]);
           transpose(b_, lines);
           for (int64_t r = 0; r < width_; ++r)
-            lanes_.store(lines[r], element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(tile_.rows))));
+            store(lines[r], element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(tile_.rows))));
         });
       }
       frame_.loop(done, count, 1, [&](llvm::Value *k) {
         for (int64_t r = 0; r < rows; ++r) {
-          llvm::Value *one = lanes_.load_uniform(dot_.dtype, element(at_stride(base, k, along_k), b_.getInt64(r * along_m)));
-          lanes_.with_width(1).store(one, element(to, b_.CreateMul(k, b_.getInt64(tile_.rows)), r));
+          llvm::Value *one = lanes_.load_uniform(a_dtype_, of_a(base, k, along_k, r * along_m));
+          lanes_.with_width(1).store(dot_.dtype, one, element(to, b_.CreateMul(k, b_.getInt64(tile_.rows)), r));
         }
       });
     });
+  }
+
+  // Of A where it lies: the first element of a part of k in a row, and the one so many steps and elements on.
+  llvm::Value *first_of_a(const Cursor &outer, const Part &part, llvm::Value *row) const {
+    const Access &access = kernel_.nodes[a_].access;
+    return at_stride(a_dtype_, at_stride(a_dtype_, outer.address(a_), row, access.strides[m_axis_]), part.k_from,
+                     access.strides[k_axis_]);
+  }
+  llvm::Value *of_a(llvm::Value *base, llvm::Value *steps, int64_t step, int64_t more) const {
+    return element(a_dtype_, at_stride(a_dtype_, base, steps, step), b_.getInt64(more));
   }
 
   llvm::Value *block_tile(const Part &part, llvm::Value *tile) const {
@@ -491,7 +513,7 @@ private:
   void store_sums(llvm::Value *to, const std::vector<Values> &sums) const {
     for (size_t i = 0; i < sums.size(); ++i)
       for (int64_t j = 0; j < tile_.vectors; ++j)
-        lanes_.store(sums[i][j], element(to, b_.getInt64(static_cast<int64_t>(i) * panel_columns_ + j * width_)));
+        store(sums[i][j], element(to, b_.getInt64(static_cast<int64_t>(i) * panel_columns_ + j * width_)));
   }
 
   void finish_tile(const Cursor &outer, llvm::Value *row, llvm::Value *column, const Values &masks,
@@ -570,15 +592,16 @@ private:
     }
     const SumLoop &loop = loops[level];
     frame_.loop(b_.getInt64(0), b_.getInt64(loop.size), 1,
-                [&](llvm::Value *k) { sum_loops(loops, level + 1, at_stride(a, k, loop.a), at_stride(b, k, loop.b), body); });
+                [&](llvm::Value *k) { // A is where it lies: it has one summed axis if copied
+                  sum_loops(loops, level + 1, at_stride(a_dtype_, a, k, loop.a), at_stride(b, k, loop.b), body);
+                });
   }
 
   std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
                                llvm::Value *copied, const Values &masks, int64_t rows) {
     const Access &a = kernel_.nodes[a_].access, &b = kernel_.nodes[b_node_].access;
-    llvm::Value *a_base = copies_a_
-                              ? block_tile(part, tile)
-                              : at_stride(at_stride(outer.address(a_), row, a.strides[m_axis_]), part.k_from, a.strides[k_axis_]);
+    const DType a_dtype = copies_a_ ? dot_.dtype : a_dtype_; // B that is widened is always packed
+    llvm::Value *a_base = copies_a_ ? block_tile(part, tile) : first_of_a(outer, part, row);
     int64_t a_step = copies_a_ ? tile_.rows : a.strides[k_axis_];
     int64_t a_row = copies_a_ ? 1 : a.strides[m_axis_];
     llvm::Value *b_base = packs_ ? copied : at_stride(outer.address(b_node_), column, b.strides[n_axis_]);
@@ -602,14 +625,15 @@ private:
       for (int64_t j = 0; j < tile_.vectors; ++j)
         columns.push_back(lanes_.load(dot_.dtype, element(b_row, b_.getInt64(j * width_)), packs_ ? nullptr : masks[j]));
       for (int64_t i = 0; i < rows; ++i) {
-        llvm::Value *splat = lanes_.splat(lanes_.load_uniform(dot_.dtype, element(a_column, b_.getInt64(i * a_row))));
+        llvm::Value *from = element(a_dtype, a_column, b_.getInt64(i * a_row));
+        llvm::Value *splat = lanes_.splat(lanes_.load_uniform(a_dtype, from));
         for (int64_t j = 0; j < tile_.vectors; ++j) {
           llvm::Value *sum = b_.CreateLoad(zero->getType(), variables[i][j]);
           b_.CreateStore(lanes_.mad(splat, columns[j], sum), variables[i][j]);
         }
       }
     };
-    auto step = [&](llvm::Value *k) { accumulate(at_stride(a_base, k, a_step), at_stride(b_base, k, b_step)); };
+    auto step = [&](llvm::Value *k) { accumulate(at_stride(a_dtype, a_base, k, a_step), at_stride(b_base, k, b_step)); };
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
     if (part_axes_ < outer_k_.size()) {
       std::vector<SumLoop> loops;

@@ -72,7 +72,7 @@ private:
 
   void columns(const Cursor &outer, llvm::Value *from, llvm::Value *to) {
     llvm::Value *zero = lanes_.splat(lanes_.constant(dot_.dtype, 0));
-    vectors(from, to, [&](llvm::Value *, llvm::Value *sums, llvm::Value *) { lanes_.store(zero, sums); });
+    vectors(from, to, [&](llvm::Value *, llvm::Value *sums, llvm::Value *) { lanes_.store(dot_.dtype, zero, sums); });
     const int64_t whole = k_ / rows_at_once * rows_at_once;
     frame_.loop(b_.getInt64(0), b_.getInt64(whole), rows_at_once,
                 [&](llvm::Value *k) { add_rows(outer, k, rows_at_once, from, to); });
@@ -105,7 +105,7 @@ private:
         place.enter(n_axis_, column);
         sum = lanes_.mad(lanes_.splat(place.value(dot_.operands[0])), lanes_.splat(place.value(dot_.operands[1])), sum);
       }
-      lanes_.store(sum, sums);
+      lanes_.store(dot_.dtype, sum, sums);
     });
   }
 };

@@ -47,6 +47,11 @@ const char *c_type(DType dtype) {
     return "int64_t";
   case DType::boolean:
     return "uint8_t";
+  case DType::bf16:
+  case DType::f16:
+    return "uint16_t";
+  case DType::i8:
+    return "int8_t";
   }
   return nullptr; // unreachable: all dtypes are above
 }
@@ -88,7 +93,8 @@ private:
     line(" *    the functions you call, both aligned to {}_ALIGNMENT.", names.macro);
     line(" * 3. Fill the state: call the function that initialises it, or copy tensors to the offsets that {}() lists.",
          names.info);
-    line(" * 4. Call the others. Arrays are row-major and without gaps; what is written overlaps nothing else.");
+    line(" * 4. Call the others. Arrays are row-major and without gaps; what is written overlaps nothing else. bf16 and f16 are");
+    line(" *    handed over as their 16 bits.");
     line(" *");
     line(" * A function returns NNC_OK, or a code that says what is wrong; then it has written nothing. */");
     line("#ifndef NNC_MODEL_{0}_H\n#define NNC_MODEL_{0}_H\n", names.macro);

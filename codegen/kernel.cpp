@@ -27,7 +27,7 @@ unsigned kernel_width(const Kernel &kernel, const Target &target) {
   int64_t widest = 1;
   for (const KernelNode &node : kernel.nodes)
     if (node.op != Op::constant)
-      widest = std::max(widest, dtype_size(node.dtype));
+      widest = std::max(widest, dtype_size(wide_dtype(node.dtype)));
   constexpr int64_t most_bytes = 64; // of a vector in a row home
   int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes, most_bytes);
   if (kernel.recipe == Recipe::loop && has_long_functions(kernel) && kernel.axes[kernel.vector_axis].size >= 4 * doubled / widest)

@@ -1,5 +1,6 @@
 // Lanes: types, constants, memory, comparisons and bits, conversions. Arithmetic is in lanes_math.cpp, reductions in
-// lanes_reduce.cpp. Everything is plain IR: no call to a library, on any target. 64-bit pointers are assumed, offsets are i64.
+// lanes_reduce.cpp, bf16 and f16 in lanes_storage.cpp. Everything is plain IR: no call to a library, on any target. 64-bit
+// pointers are assumed, offsets are i64.
 //
 // The lane count is an ElementCount so that it may become a multiple of vscale; what needs to know it (strides, reduce*,
 // extract) asserts a fixed one today.
@@ -29,7 +30,7 @@ Lanes::Lanes(llvm::IRBuilder<> &builder, const Target &target, unsigned width)
 // Types
 
 llvm::Type *Lanes::element_type(DType dtype) const {
-  switch (dtype) {
+  switch (wide_dtype(dtype)) {
   case DType::f32:
     return b.getFloatTy();
   case DType::f64:
@@ -42,11 +43,15 @@ llvm::Type *Lanes::element_type(DType dtype) const {
     return b.getInt64Ty();
   case DType::boolean:
     return b.getInt1Ty();
+  default:
+    llvm_unreachable("dtype");
   }
-  llvm_unreachable("dtype");
 }
 
-llvm::Type *Lanes::memory_type(DType dtype) const { return is_bool(dtype) ? b.getInt8Ty() : element_type(dtype); }
+llvm::Type *Lanes::memory_type(DType dtype) const {
+  return is_bool(dtype) || is_storage_only(dtype) ? b.getIntNTy(static_cast<unsigned>(8 * dtype_size(dtype)))
+                                                  : element_type(dtype);
+}
 
 llvm::Type *Lanes::lanes_type(llvm::Type *element) const { return is_scalar() ? element : llvm::VectorType::get(element, count); }
 
@@ -81,7 +86,7 @@ Constant *Lanes::constant(DType dtype, double number) const {
 }
 
 Constant *Lanes::integer(DType dtype, int64_t number) const {
-  if (dtype == DType::f32) // once from 64 bits to 24: by way of double would round twice
+  if (wide_dtype(dtype) == DType::f32) // once from 64 bits to 24: by way of double would round twice
     return llvm::ConstantFP::get(b.getContext(), llvm::APFloat(static_cast<float>(number)));
   if (dtype == DType::f64)
     return llvm::ConstantFP::get(b.getContext(), llvm::APFloat(static_cast<double>(number)));
@@ -131,14 +136,40 @@ void Lanes::prefetch(Value *pointer) const {
                     {pointer, b.getInt32(read), b.getInt32(into_all_caches), b.getInt32(data)});
 }
 
+llvm::Type *Lanes::like(Value *x, llvm::Type *element) const { return is_uniform(x) ? element : lanes_type(element); }
+
+llvm::Type *Lanes::like(Value *x, DType dtype) const { return like(x, element_type(dtype)); }
+
 // Any byte but 0 is true, since files and hosts write what they like; we write 0 and 1.
 Value *Lanes::from_memory(DType dtype, Value *loaded) const {
-  return is_bool(dtype) ? b.CreateICmpNE(loaded, Constant::getNullValue(loaded->getType())) : loaded;
+  switch (dtype) {
+  case DType::boolean:
+    return b.CreateICmpNE(loaded, Constant::getNullValue(loaded->getType()));
+  case DType::i8:
+    return b.CreateSExt(loaded, like(loaded, dtype));
+  case DType::bf16: // nothing is shifted out: said, so that a value that is stored as it was loaded is only moved
+    return from_bits(b.CreateShl(b.CreateZExt(loaded, like(loaded, DType::i32)), 16, "", true));
+  case DType::f16:
+    return f16_from_memory(loaded);
+  default:
+    return loaded;
+  }
 }
 
-Value *Lanes::to_memory(Value *value) const {
+Value *Lanes::to_memory(DType dtype, Value *value) const {
   value = splat(value);
-  return dtype_of(value) == DType::boolean ? b.CreateZExt(value, lanes_type(b.getInt8Ty())) : value;
+  switch (dtype) {
+  case DType::boolean:
+    return b.CreateZExt(value, lanes_type(b.getInt8Ty()));
+  case DType::i8:
+    return b.CreateTrunc(value, lanes_type(b.getInt8Ty()));
+  case DType::bf16:
+    return b.CreateTrunc(shift_right(to_bits(value), 16), lanes_type(b.getInt16Ty()));
+  case DType::f16:
+    return f16_to_memory(value);
+  default:
+    return value;
+  }
 }
 
 // The masked intrinsics want vectors; width 1 uses vectors of one.
@@ -161,9 +192,8 @@ Value *Lanes::load(DType dtype, Value *pointer, Value *mask) const {
   return from_memory(dtype, from_masked(loaded));
 }
 
-void Lanes::store(Value *value, Value *pointer, Value *mask) const {
-  const DType dtype = dtype_of(value);
-  value = to_memory(value);
+void Lanes::store(DType dtype, Value *value, Value *pointer, Value *mask) const {
+  value = to_memory(dtype, value);
   if (mask)
     b.CreateMaskedStore(masked_operand(value), pointer, element_align(dtype), masked_operand(mask));
   else
@@ -207,10 +237,10 @@ Value *Lanes::load_strided(DType dtype, Value *pointer, int64_t stride, Value *m
   return gather(dtype, pointer, stride_offsets(stride), mask);
 }
 
-void Lanes::store_strided(Value *value, Value *pointer, int64_t stride, Value *mask) const {
+void Lanes::store_strided(DType dtype, Value *value, Value *pointer, int64_t stride, Value *mask) const {
   if (stride == 1 || is_scalar())
-    return store(value, pointer, mask);
-  scatter(value, pointer, stride_offsets(stride), mask);
+    return store(dtype, value, pointer, mask);
+  scatter(dtype, value, pointer, stride_offsets(stride), mask);
 }
 
 Value *Lanes::gather(DType dtype, Value *base, Value *offsets, Value *mask) const {
@@ -225,12 +255,11 @@ Value *Lanes::gather(DType dtype, Value *base, Value *offsets, Value *mask) cons
   return from_memory(dtype, loaded);
 }
 
-void Lanes::scatter(Value *value, Value *base, Value *offsets, Value *mask) const {
-  const DType dtype = dtype_of(value);
+void Lanes::scatter(DType dtype, Value *value, Value *base, Value *offsets, Value *mask) const {
   Value *pointers = element_pointer(dtype, base, splat(offsets));
   if (is_scalar())
-    return store(value, pointers, mask);
-  b.CreateMaskedScatter(to_memory(value), pointers, element_align(dtype), mask ? masked_operand(mask) : nullptr);
+    return store(dtype, value, pointers, mask);
+  b.CreateMaskedScatter(to_memory(dtype, value), pointers, element_align(dtype), mask ? masked_operand(mask) : nullptr);
 }
 
 // Comparisons and bits
@@ -254,11 +283,9 @@ Value *Lanes::less(Value *x, Value *y) const {
   case DType::u8:
   case DType::boolean:
     return b.CreateICmpULT(x, y);
-  case DType::i32:
-  case DType::i64:
+  default:
     return b.CreateICmpSLT(x, y);
   }
-  llvm_unreachable("dtype");
 }
 
 Value *Lanes::is_nan(Value *x) const { return b.CreateFCmpUNO(x, Constant::getNullValue(x->getType())); }
@@ -309,6 +336,8 @@ static std::pair<int64_t, int64_t> integer_range(DType dtype) {
   switch (dtype) {
   case DType::u8:
     return {0, 255};
+  case DType::i8:
+    return {INT8_MIN, INT8_MAX};
   case DType::i32:
     return {INT32_MIN, INT32_MAX};
   default:
@@ -329,14 +358,21 @@ Value *Lanes::float_to_integer(Value *x, DType to) const {
   return select(is_nan(x), integer(to, 0), result);
 }
 
-llvm::Type *Lanes::like(Value *x, DType dtype) const { return is_uniform(x) ? element_type(dtype) : lanes_type(dtype); }
-
 Value *Lanes::resize(Value *x, DType to) const {
   const bool is_unsigned = dtype_of(x) == DType::u8 || dtype_of(x) == DType::boolean;
   return is_unsigned ? b.CreateZExtOrTrunc(x, like(x, to)) : b.CreateSExtOrTrunc(x, like(x, to));
 }
 
+Value *Lanes::narrowed(Value *x, DType to) const {
+  if (is_float(to))
+    return rounded(x, to);
+  const auto [lowest, highest] = integer_range(to);
+  return minimum(maximum(x, integer(to, lowest)), integer(to, highest));
+}
+
 Value *Lanes::convert(Value *x, DType to) const {
+  if (is_storage_only(to))
+    return narrowed(convert(x, wide_dtype(to)), to);
   const DType from = dtype_of(x);
   if (from == to)
     return x;

@@ -2,7 +2,9 @@
 // llvm::Values that are either vectors of that many lanes or scalars. A scalar is "uniform": the same in every lane. Operations
 // on uniform operands alone stay uniform, otherwise uniform operands are splatted. With width 1 everything is scalar.
 //
-// The element type of a value tells its dtype: float, double, i8 (u8), i32, i64, i1 (bool; in memory a byte, 0 or 1).
+// The element type of a value tells its dtype: float, double, i8 (u8), i32, i64, i1 (bool; in memory a byte, 0 or 1). Of the
+// dtypes for storage only (bf16, f16, i8) there are no values but in memory: a load widens, a store narrows, and in between they
+// are numbers of their wide dtype (f32, i32) that the narrow one can hold.
 // One value, one bit pattern: every operation computes each lane by itself, in the same way at every width and place, without
 // fast-math flags. Only what is named reduce* looks across lanes.
 #pragma once
@@ -34,8 +36,8 @@ public:
   bool is_scalar() const { return count.isScalar(); }
 
   // Types.
-  llvm::Type *element_type(DType dtype) const; // bool: i1
-  llvm::Type *memory_type(DType dtype) const;  // bool: i8
+  llvm::Type *element_type(DType dtype) const; // bool: i1; for storage only: that of the wide dtype
+  llvm::Type *memory_type(DType dtype) const;  // bool: i8; bf16 and f16: i16
   llvm::Type *lanes_type(DType dtype) const;   // a vector; at width 1 the element itself
   llvm::Type *lanes_type(llvm::Type *element) const;
   static DType dtype_of(const Value *value);
@@ -55,14 +57,15 @@ public:
   Value *extract(Value *value, unsigned lane) const;
 
   // Memory. `pointer` is that of lane 0; only the alignment of one element is assumed. Lanes outside `mask` are not touched
-  // and load 0; a null mask is all lanes. Strides are in elements, constant; 0 loads one element for all lanes.
+  // and load 0; a null mask is all lanes. Strides are in elements, constant; 0 loads one element for all lanes. `dtype` is that
+  // of the memory; what is stored is of it, or, where it is for storage only, a number of its wide dtype that it can hold.
   Value *load(DType dtype, Value *pointer, Value *mask = nullptr) const;
-  void store(Value *value, Value *pointer, Value *mask = nullptr) const;
+  void store(DType dtype, Value *value, Value *pointer, Value *mask = nullptr) const;
   Value *load_strided(DType dtype, Value *pointer, int64_t stride, Value *mask = nullptr) const;
-  void store_strided(Value *value, Value *pointer, int64_t stride, Value *mask = nullptr) const; // stride not 0
-  Value *gather(DType dtype, Value *base, Value *offsets, Value *mask = nullptr) const;          // offsets in elements
-  void scatter(Value *value, Value *base, Value *offsets, Value *mask = nullptr) const;          // distinct offsets
-  Value *load_uniform(DType dtype, Value *pointer) const;                                        // one element, uniform
+  void store_strided(DType dtype, Value *value, Value *pointer, int64_t stride, Value *mask = nullptr) const; // stride not 0
+  Value *gather(DType dtype, Value *base, Value *offsets, Value *mask = nullptr) const;              // offsets in elements
+  void scatter(DType dtype, Value *value, Value *base, Value *offsets, Value *mask = nullptr) const; // distinct offsets
+  Value *load_uniform(DType dtype, Value *pointer) const;                                            // one element, uniform
   Value *element_pointer(DType dtype, Value *base, Value *offset) const;
   void prefetch(Value *pointer) const; // asks for a line that will be read; any address will do
 
@@ -102,7 +105,7 @@ public:
   Value *from_bits(Value *x) const;                             // i32 -> f32, i64 -> f64
 
   // Conversion as the op `cast` defines it: to integers truncates, saturates, NaN gives 0; to bool is x != 0.
-  // Integers saturate too when they do not fit.
+  // Integers saturate too when they do not fit. To a dtype for storage only: by way of its wide dtype, in which the result stays.
   Value *convert(Value *x, DType to) const;
 
   Value *resize(Value *x, DType to) const; // integers and bool: extends or cuts off
@@ -125,14 +128,19 @@ private:
 
   void match(Value *&x, Value *&y) const;        // splats one of them if only the other is a vector
   llvm::Type *like(Value *x, DType dtype) const; // of this dtype, a vector if x is one
+  llvm::Type *like(Value *x, llvm::Type *element) const;
   Value *from_memory(DType dtype, Value *loaded) const;
-  Value *to_memory(Value *value) const;
+  Value *to_memory(DType dtype, Value *value) const;
   llvm::Type *masked_type(llvm::Type *element) const; // a vector even at width 1
   Value *masked_operand(Value *value) const;
   Value *from_masked(Value *vector) const;
   Value *load_interleaved(DType dtype, Value *pointer, int64_t stride) const;
   Value *stride_offsets(int64_t stride) const;
   Value *float_to_integer(Value *x, DType to) const;
+  Value *narrowed(Value *x, DType to) const; // the number of the storage dtype that is nearest to one of its wide dtype
+  Value *rounded(Value *x, DType to) const;  // the same for bf16 and f16
+  Value *f16_from_memory(Value *bits) const;
+  Value *f16_to_memory(Value *x) const;
   Value *extremum(Value *x, Value *y, bool larger) const;
   // Floored quotient and remainder; y must not be 0.
   std::pair<Value *, Value *> floored(Value *x, Value *y) const;

@@ -39,8 +39,9 @@ Constant *Lanes::neutral(Op op, DType dtype) const {
     return integer(dtype, largest ? INT64_MAX : INT64_MIN);
   case DType::boolean:
     return integer(dtype, largest);
+  default:
+    llvm_unreachable("no dtype of a value");
   }
-  llvm_unreachable("dtype");
 }
 
 Value *Lanes::combine(Op op, Value *x, Value *y) const {

@@ -83,6 +83,12 @@ private:
       return NNC_I64;
     case DType::boolean:
       return NNC_BOOL;
+    case DType::bf16:
+      return NNC_BF16;
+    case DType::f16:
+      return NNC_F16;
+    case DType::i8:
+      return NNC_I8;
     }
     return 0; // unreachable: all dtypes are above
   }

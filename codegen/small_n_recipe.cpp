@@ -15,12 +15,13 @@ class SmallNRecipe {
 public:
   explicit SmallNRecipe(const KernelFrame &frame)
       : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
-        a_(dot_.operands[0]), b_node_(dot_.operands[1]), m_axis_(kernel_.dot_axes.m[0]), n_axis_(kernel_.dot_axes.n[0]),
+        a_(dot_.operands[0]), b_node_(dot_.operands[1]), a_dtype_(kernel_.nodes[a_].dtype),
+        b_dtype_(kernel_.nodes[b_node_].dtype), m_axis_(kernel_.dot_axes.m[0]), n_axis_(kernel_.dot_axes.n[0]),
         k_axis_(kernel_.dot_axes.k[0]), m_(kernel_.axes[m_axis_].size), n_(kernel_.axes[n_axis_].size),
         k_(kernel_.axes[k_axis_].size), width_(lanes_.width().getFixedValue()) {
     // Accumulators, a vector of A for each row, one of B.
     rows_ = std::clamp<int64_t>((lanes_.target().vector_registers - 2) / (n_ + 1), 1, m_);
-    packs_ = kernel_.nodes[b_node_].access.strides[k_axis_] != 1;
+    packs_ = kernel_.nodes[b_node_].access.strides[k_axis_] != 1 || b_dtype_ != dot_.dtype;
     column_step_ = packs_ ? (k_ + width_ - 1) / width_ * width_ : kernel_.nodes[b_node_].access.strides[n_axis_];
   }
 
@@ -38,7 +39,9 @@ private:
   llvm::IRBuilder<> &b_;
   const Lanes &lanes_;
   const KernelNode &dot_;
-  int a_, b_node_, m_axis_, n_axis_, k_axis_;
+  int a_, b_node_;
+  DType a_dtype_, b_dtype_; // in memory; a copy of B has the dtype of the dot
+  int m_axis_, n_axis_, k_axis_;
   int64_t m_, n_, k_, width_;
   int64_t rows_ = 1;        // of C at once
   int64_t column_step_ = 0; // from a column of B to the next, in elements
@@ -79,7 +82,10 @@ private:
       frame_.loop(whole, to, 1, [&](llvm::Value *row) { rows(outer, row, 1, columns); });
   }
 
-  llvm::Value *at(llvm::Value *base, llvm::Value *offset) const { return lanes_.element_pointer(dot_.dtype, base, offset); }
+  llvm::Value *at(DType dtype, llvm::Value *base, llvm::Value *offset) const {
+    return lanes_.element_pointer(dtype, base, offset);
+  }
+  llvm::Value *at(llvm::Value *base, llvm::Value *offset) const { return at(dot_.dtype, base, offset); }
   llvm::Value *at(llvm::Value *base, int64_t offset) const { return at(base, b_.getInt64(offset)); }
 
   // Copies B with k innermost, a column after the other, zeros up to a whole vector.
@@ -91,14 +97,15 @@ private:
       llvm::Value *mask = columns_mask(column);
       Values lines;
       for (int64_t r = 0; r < width_; ++r) {
-        llvm::Value *line = at(at(base, column * along_n), b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k)));
+        llvm::Value *line = at(b_dtype_, at(b_dtype_, base, b_.getInt64(column * along_n)),
+                               b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(along_k)));
         lines.push_back(lanes_.splat(r < count
-                                         ? lanes_.load_strided(dot_.dtype, line, along_n, mask) // one number where B repeats it
+                                         ? lanes_.load_strided(b_dtype_, line, along_n, mask) // one number where B repeats it
                                          : lanes_.constant(dot_.dtype, 0)));
       }
       transpose(b_, lines);
       for (int64_t n = column; n < std::min(n_, column + width_); ++n)
-        lanes_.store(lines[n - column], at(at(frame_.scratch, n * column_step_), k));
+        lanes_.store(dot_.dtype, lines[n - column], at(at(frame_.scratch, n * column_step_), k));
     };
     auto block = [&](llvm::Value *k, int64_t count) {
       for (int64_t column = 0; column < n_; column += width_)
@@ -111,7 +118,7 @@ private:
 
   void rows(const Cursor &outer, llvm::Value *row, int64_t count, llvm::Value *columns) {
     const Access &a = kernel_.nodes[a_].access;
-    llvm::Value *base = at(outer.address(a_), b_.CreateMul(row, b_.getInt64(a.strides[m_axis_])));
+    llvm::Value *base = at(a_dtype_, outer.address(a_), b_.CreateMul(row, b_.getInt64(a.strides[m_axis_])));
     llvm::Value *zero = lanes_.splat(lanes_.constant(dot_.dtype, 0));
     std::vector<Values> sums(count);
     for (Values &of_row : sums)
@@ -122,7 +129,7 @@ private:
     auto step = [&](llvm::Value *k, llvm::Value *mask) {
       Values left;
       for (int64_t i = 0; i < count; ++i)
-        left.push_back(lanes_.load(dot_.dtype, at(at(base, i * a.strides[m_axis_]), k), mask));
+        left.push_back(lanes_.load(a_dtype_, at(a_dtype_, at(a_dtype_, base, b_.getInt64(i * a.strides[m_axis_])), k), mask));
       for (int64_t n = 0; n < n_; ++n) {
         llvm::Value *right = lanes_.load(dot_.dtype, at(at(columns, n * column_step_), k), packs_ ? nullptr : mask);
         for (int64_t i = 0; i < count; ++i) {

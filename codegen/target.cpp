@@ -73,12 +73,13 @@ void set_x86_facts(Target &target, const llvm::MCSubtargetInfo &has) {
   }
   target.has_fma = has.checkFeatures("+fma");
   target.has_rounding = has.checkFeatures("+sse4.1");
+  target.has_f16 = has.checkFeatures("+f16c");
 }
 
 void set_aarch64_facts(Target &target) {
   target.vector_bits = 128; // NEON
   target.vector_registers = 32;
-  target.has_fma = target.has_rounding = target.has_ieee_max = true;
+  target.has_fma = target.has_rounding = target.has_ieee_max = target.has_f16 = true;
 }
 
 } // namespace

@@ -30,6 +30,7 @@ struct Target {
   bool has_fma = false;      // fused multiply-add is one instruction for f32 and f64
   bool has_rounding = false; // floor and round to even are instructions
   bool has_ieee_max = false; // maximum and minimum that keep NaN and order zeros are instructions (NEON)
+  bool has_f16 = false;      // f16 is converted to f32 and back by instructions
 
   int64_t l1_bytes = 32 << 10; // data cache of one core; constants, so that a plan does not depend on the machine that makes it
   int64_t l2_bytes = 1 << 20;

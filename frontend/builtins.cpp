@@ -24,6 +24,7 @@ template <Op op, double (*function)(double)> Datum math(const BuiltinCall &c) {
     return result;
   }
   const TensorRef x = emit(c).tensor(c[0]);
+  emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   const bool whole_stays = op == Op::floor || op == Op::round || (op == Op::abs && x.type.dtype == DType::u8);
   if (whole_stays && is_integer(x.type.dtype))
     return x;
@@ -38,6 +39,7 @@ template <Op op> Datum extreme(const BuiltinCall &c) {
   const auto *a = c[0].datum.as<double>(), *b = c[1].datum.as<double>();
   if (a && b)
     return op == Op::maximum ? std::max(*a, *b) : std::min(*a, *b);
+  emit(c).need_arithmetic(c.builtin.name, {c[0], c[1]}, c.at);
   return emit(c).elementwise(op, {c[0], c[1]}, c.at);
 }
 
@@ -51,7 +53,8 @@ Datum stop_gradient(const BuiltinCall &c) {
 
 Datum as_float(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]);
-  return is_float(x.type.dtype) ? x : emit(c).cast({x, c.at}, DType::f32, c.at);
+  const bool stays = is_float(x.type.dtype) && !is_storage_only(x.type.dtype);
+  return stays ? x : emit(c).cast({x, c.at}, DType::f32, c.at);
 }
 
 // ---- reductions
@@ -87,6 +90,7 @@ Value complement(Builder &b, const TensorRef &x) {
 // Of the smallest: of the largest of the complement.
 template <bool smallest> Datum arg_extreme(const BuiltinCall &c) {
   TensorRef x = emit(c).tensor(c[0]);
+  emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   const Shape axes = emit(c).axes_of(x, c[1]);
   if (axes.size() != 1)
     emit(c).trace.fail(c[1].span, fmt::format("`{}` takes one axis", c.builtin.name));
@@ -265,6 +269,7 @@ Datum gather(const BuiltinCall &c) {
 Datum scatter_add(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]), index = emit(c).places(c[1]);
   const int64_t count = emit(c).whole_number(c[2], "the count"), rank = index.type.rank();
+  emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   if (is_bool(x.type.dtype))
     emit(c).trace.fail(c[0].span, fmt::format("`scatter_add` of {}; write i32(…)", type_text(x.type)));
   if (count < 1)
@@ -282,6 +287,7 @@ Datum scatter_add(const BuiltinCall &c) {
 // The smallest first, or of the complement, as in arg_extreme.
 Datum argsort(const BuiltinCall &c) {
   TensorRef x = emit(c).tensor(c[0]);
+  emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   if (is_bool(x.type.dtype))
     emit(c).trace.fail(c[0].span, fmt::format("`argsort` of {}; write i32(…)", type_text(x.type)));
   const int64_t axis = one_axis(c, 1, x, -1);

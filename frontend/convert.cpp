@@ -13,6 +13,8 @@ namespace nnc {
 
 namespace {
 
+constexpr double largest_f16 = 65504, largest_bf16 = 0x1.FEp127;
+
 int kind(DType dtype) { return is_float(dtype) ? 2 : is_integer(dtype) ? 1 : 0; }
 
 std::string operand_kind(const Operand &operand, std::string_view otherwise) {
@@ -54,8 +56,14 @@ bool holds(DType dtype, double number) {
     return !std::isfinite(number) || std::abs(number) <= std::numeric_limits<float>::max();
   case DType::f64:
     return true;
+  case DType::bf16:
+    return !std::isfinite(number) || std::abs(number) <= largest_bf16;
+  case DType::f16:
+    return !std::isfinite(number) || std::abs(number) <= largest_f16;
   case DType::u8:
     return whole(number) && number >= 0 && number <= 255;
+  case DType::i8:
+    return whole(number) && number >= -128 && number <= 127;
   case DType::i32:
     return whole(number) && std::abs(number + 0.5) < 2147483648.0;
   case DType::i64:
@@ -64,6 +72,11 @@ bool holds(DType dtype, double number) {
     return false;
   }
   return false;
+}
+
+DType common_dtype(DType a, DType b) {
+  const DType x = wide_dtype(a), y = wide_dtype(b);
+  return a == b ? a : dtype_size(x) >= dtype_size(y) ? x : y;
 }
 
 Builder &Emit::at(const Span &at) {
@@ -132,20 +145,43 @@ TensorRef Emit::cast(const Operand &operand, DType dtype, const Span &at) {
   return ref(this->at(at).cast(from.value, dtype));
 }
 
-std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const Span &at) {
-  const Operand *widest = nullptr; // among the tensors
+void Emit::need_arithmetic(std::string_view operation, const std::vector<Operand> &operands, const Span &at) {
+  std::optional<DType> joint;
+  std::string types, stored; // of all tensors; the first that cannot be computed with, as it is written
   for (const Operand &operand : operands) {
     const auto *tensor = operand.datum.as<TensorRef>();
     if (!tensor)
       continue;
+    const DType dtype = tensor->type.dtype;
+    if (joint && kind(*joint) != kind(dtype))
+      return; // an error that unify words
+    joint = joint ? common_dtype(*joint, dtype) : dtype;
+    types += (types.empty() ? "" : " and ") + type_text(tensor->type);
+    if (stored.empty())
+      stored = operand_text(operand.span);
+  }
+  if (!joint || !is_storage_only(*joint))
+    return;
+  trace.fail(at, fmt::format("`{}` of {}: {} is for storage and `@`; write {}({})", operation, types, dtype_name(*joint),
+                             dtype_name(wide_dtype(*joint)), stored.empty() ? "…" : stored.substr(1, stored.size() - 2)));
+}
+
+std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const Span &at) {
+  const Operand *widest = nullptr; // among the tensors
+  std::optional<DType> dtype;
+  for (const Operand &operand : operands) {
+    const auto *tensor = operand.datum.as<TensorRef>();
+    if (!tensor)
+      continue;
+    const DType own = tensor->type.dtype;
     if (!widest) {
       widest = &operand;
+      dtype = own;
       continue;
     }
-    const DType dtype = tensor->type.dtype, so_far = widest->datum.as<TensorRef>()->type.dtype;
-    if (kind(dtype) != kind(so_far)) {
-      const Operand &weaker = kind(dtype) < kind(so_far) ? operand : *widest;
-      const DType stronger = kind(dtype) < kind(so_far) ? so_far : dtype;
+    if (kind(own) != kind(*dtype)) {
+      const Operand &weaker = kind(own) < kind(*dtype) ? operand : *widest;
+      const DType stronger = wide_dtype(kind(own) < kind(*dtype) ? *dtype : own);
       const std::string text = operand_text(weaker.span);
       const std::string advice =
           fmt::format("; write {}({})", dtype_name(stronger), text.empty() ? "…" : text.substr(1, text.size() - 2));
@@ -155,12 +191,10 @@ std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const S
       error.operand(widest->span).operand(operand.span);
       throw Poisoned{};
     }
-    if (dtype_size(dtype) > dtype_size(so_far))
+    if (dtype_size(own) > dtype_size(widest->datum.as<TensorRef>()->type.dtype))
       widest = &operand;
+    dtype = common_dtype(*dtype, own);
   }
-  std::optional<DType> dtype;
-  if (widest)
-    dtype = widest->datum.as<TensorRef>()->type.dtype;
   std::vector<TensorRef> tensors;
   for (const Operand &operand : operands) {
     const TensorRef one = tensor(operand, dtype);

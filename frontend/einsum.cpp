@@ -32,8 +32,9 @@ public:
     for (TensorRef &tensor : tensors_) {
       if (is_bool(tensor.type.dtype))
         trace_.fail(at_, fmt::format("`einsum` of {}; write f32(…) or i32(…) to count with it", type_text(tensor.type)));
-      if (tensor.type.dtype == DType::u8)
-        tensor = emit_.converted(tensor, DType::i32, at_); // room for the sum
+      // Room for the sum; and of what is for storage, what may have to be summed before the product. `dot` takes that back.
+      const DType dtype = tensor.type.dtype == DType::u8 ? DType::i32 : wide_dtype(tensor.type.dtype);
+      tensor = emit_.converted(tensor, dtype, at_);
     }
     spell_out_dots();
     check_sizes();

@@ -43,6 +43,8 @@ public:
   // As a tensor: numbers, bools and lists become constants, of `dtype` where one is given, else f32 or bool. A tensor stays.
   TensorRef tensor(const Operand &operand, std::optional<DType> dtype = std::nullopt);
   TensorRef cast(const Operand &operand, DType dtype, const Span &at); // f32(x)
+  // An error where the tensors meet in a dtype that is for storage only, and `operation` computes with them.
+  void need_arithmetic(std::string_view operation, const std::vector<Operand> &operands, const Span &at);
   // Tensors of one dtype: the widest of the kind; an error between kinds.
   std::vector<TensorRef> unify(const std::vector<Operand> &operands, const Span &at);
   TensorRef converted(const TensorRef &tensor, DType dtype, const Span &at);
@@ -97,6 +99,8 @@ Datum fold_binary(Trace &trace, ast::BinaryOp op, const Operand &left, const Ope
 Datum fold_unary(Trace &trace, ast::UnaryOp op, const Operand &operand, const Span &at);
 
 bool is_compile_time(const Datum &datum);
+// What two of a kind meet in: the wider, which is neither if both are for storage only and differ.
+DType common_dtype(DType a, DType b);
 // Can a tensor of `dtype` hold this number?
 bool holds(DType dtype, double number);
 

@@ -101,7 +101,9 @@ TensorRef Emit::places(const Operand &index) {
 
 // Places in an axis of `size` elements.
 TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std::string &of) {
-  const TensorRef given = tensor(s.index, DType::i32), places = this->places({given, s.span});
+  TensorRef given = tensor(s.index, DType::i32);
+  const TensorRef places = this->places({given, s.span});
+  given = converted(given, wide_dtype(given.type.dtype), s.span);
   Builder &b = at(s.span);
   if (std::optional<Tensor> known = draft->known(given.value)) {
     Tensor numbers(places.type);

@@ -123,8 +123,6 @@ Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
 void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
   if (names_.is_missing(name)) // said at the `use`
     throw Poisoned{};
-  if (name == "bf16" || name == "f16" || name == "i8")
-    trace.fail(span, fmt::format("the dtype `{}` is not compiled yet", name));
   std::vector<std::string> known;
   for (const auto &[local, _] : frame_->names)
     known.push_back(local);

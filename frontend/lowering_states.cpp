@@ -137,7 +137,9 @@ int Lowering::declare_at(const ast::Decl &decl, const std::string &path) {
 }
 
 Value Lowering::initial_value(const ast::Decl &decl, const std::optional<Type> &type, const std::string &path) {
-  const std::optional<Type> outer = std::exchange(frame_->declared, type);
+  // An initialiser computes; what is for storage is narrowed at the end.
+  const std::optional<Type> computed = type ? std::optional(Type{wide_dtype(type->dtype), type->shape}) : type;
+  const std::optional<Type> outer = std::exchange(frame_->declared, computed);
   const std::string outer_path = std::exchange(drawing_path_, path);
   const int outer_draws = std::exchange(draws_, 0);
   Swap swap(*this, *frame_, init_.get());
@@ -155,6 +157,8 @@ Value Lowering::initial_value(const ast::Decl &decl, const std::optional<Type> &
     return tensor.value;
   if (is_compile_time(value.datum) && !value.datum.is<List>())
     tensor = emit.broadcast(tensor, type->shape, value.span);
+  if (tensor.type.dtype == computed->dtype)
+    tensor = emit.converted(tensor, type->dtype, value.span);
   if (tensor.type != *type)
     trace.fail(value.span,
                fmt::format("`{}` is {}, its initialiser {}", decl.name.text, type_text(*type), type_text(tensor.type)), decl.head,

@@ -120,7 +120,8 @@ void Lowering::run_optimizer(const ast::Func &optimizer, const Operand &p, const
   const State state = states_[tensor->state];
   if (!emit.draft->is_current(tensor->state, tensor->value))
     trace.fail(p.span, fmt::format("`{}` was updated since it was listed; list it anew with params(…)", state.path));
-  if (const auto *gradient = g.datum.as<TensorRef>(); !gradient || gradient->type != state.type)
+  const auto *gradient = g.datum.as<TensorRef>();
+  if (!gradient || (gradient->type != state.type && gradient->type != Type{wide_dtype(state.type.dtype), state.type.shape}))
     trace.fail(g.span,
                fmt::format("the gradient of `{}`, which is {}, is {}", state.path, type_text(state.type), kind_text(g.datum)));
 

@@ -23,11 +23,13 @@ const Type *tensor_type(const Operand &operand) {
 
 double smallest(DType dtype) {
   return dtype == DType::u8    ? 0
+         : dtype == DType::i8  ? std::numeric_limits<int8_t>::min()
          : dtype == DType::i32 ? static_cast<double>(std::numeric_limits<int32_t>::min())
                                : static_cast<double>(std::numeric_limits<int64_t>::min());
 }
 double largest(DType dtype) {
   return dtype == DType::u8    ? 255
+         : dtype == DType::i8  ? std::numeric_limits<int8_t>::max()
          : dtype == DType::i32 ? static_cast<double>(std::numeric_limits<int32_t>::max())
                                : static_cast<double>(std::numeric_limits<int64_t>::max());
 }
@@ -95,6 +97,7 @@ Datum Emit::unary(UnaryOp op, const Operand &operand, const Span &at) {
   const TensorRef x = tensor(operand);
   if (is_bool(x.type.dtype) != (op == UnaryOp::logical_not))
     trace.fail(at, fmt::format("`{}` of {}", ast::spelling(op), type_text(x.type)));
+  need_arithmetic(ast::spelling(op), {operand}, at);
   if (op == UnaryOp::plus)
     return x;
   return ref(this->at(at).op(op == UnaryOp::minus ? Op::neg : Op::logical_not, {x.value}));
@@ -111,6 +114,8 @@ Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const
   }
   if (op == BinaryOp::logical_and || op == BinaryOp::logical_or)
     return logical(op, left, right, at);
+  if (op != BinaryOp::matmul)
+    need_arithmetic(ast::spelling(op), {left, right}, at);
   if (is_comparison(op))
     return compare(op, left, right, at);
   for (const Operand *operand : {&left, &right})

@@ -26,9 +26,11 @@ TensorRef Emit::reduce(Op op, const Operand &operand, const Shape &axes, bool ke
   const DType dtype = x.type.dtype;
   Builder &b = this->at(at);
   const bool counts = op == Op::sum || op == Op::prod;
-  if (counts && (is_bool(dtype) || dtype == DType::u8))
+  if (counts && (is_bool(dtype) || (is_integer(dtype) && dtype_size(dtype) == 1)))
     x = ref(b.cast(x.value, DType::i32)); // room for the sum
-  else if (is_bool(dtype))
+  else
+    need_arithmetic(op == Op::variance ? "var" : op_info(op).name, {operand}, at);
+  if (is_bool(x.type.dtype))
     trace.fail(at, fmt::format("`{}` of bools; `any` and `all` are for them", op_info(op).name));
   else if (op == Op::variance && !is_float(dtype))
     trace.fail(at, fmt::format("`var` of {}; write f32(…)", type_text(x.type)));

@@ -98,6 +98,7 @@ Datum unwindow(const BuiltinCall &c) {
   Type whole{x.type.dtype, Shape(x.type.shape.begin(), x.type.shape.end() - axis_count)};
   if (is_bool(whole.dtype))
     emit(c).trace.fail(c.at, "`unwindow` of bools");
+  emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   const Shape axes = sliding_axes(c, whole);
   const Shape sizes = numbers_for(c, 2, axes.size(), "a size", 1);
   const Shape stride = numbers_for(c, 3, axes.size(), "the stride", 1);

@@ -55,7 +55,7 @@ private:
   int64_t step_;
 };
 
-// f(T()) for the element type T of the dtype.
+// f(T()) for the element type T of the dtype, which is none for storage only: those are widened first.
 template <typename F> decltype(auto) with_float(DType dtype, F f) { return dtype == DType::f32 ? f(float()) : f(double()); }
 
 template <typename F> decltype(auto) with_number(DType dtype, F f) {

@@ -1,5 +1,6 @@
 // The interpreter's elementwise rows: one lambda an op on wide values (double, 64 bits, bool), mapped over the elements.
 #include "ir/eval.h"
+#include "ir/storage.h"
 
 #include <cmath>
 
@@ -136,11 +137,24 @@ Tensor eval_logical_not(const EvalCall &call) {
   return map<BoolByte, BoolByte>(call, [](bool a) { return !a; });
 }
 Tensor eval_select(const EvalCall &call) {
-  return with_any(call.type.dtype, [&](auto t) {
+  const auto choose = [&](auto t) {
     return map<decltype(t), BoolByte, decltype(t), decltype(t)>(call, [](bool c, auto a, auto b) { return c ? a : b; });
-  });
+  };
+  if (is_storage_only(call.type.dtype)) // moved, whatever the bits mean
+    return dtype_size(call.type.dtype) == 1 ? choose(uint8_t()) : choose(uint16_t());
+  return with_any(call.type.dtype, choose);
 }
+// From what is for storage only, and to it, by way of its wide dtype.
 Tensor eval_cast(const EvalCall &call) {
+  if (is_storage_only(call.in[0]->type.dtype)) {
+    const Tensor wide = to_wide(*call.in[0]);
+    const Tensor *const operand = &wide;
+    return eval_cast({call.op, {&operand, 1}, call.attrs, call.type});
+  }
+  if (const DType to = call.type.dtype; is_storage_only(to)) {
+    const Type wide{wide_dtype(to), call.type.shape};
+    return to_storage(eval_cast({call.op, call.in, call.attrs, wide}), to);
+  }
   return with_any(call.in[0]->type.dtype, [&](auto in) {
     return with_any(call.type.dtype, [&](auto out) {
       using In = decltype(in);

@@ -1,6 +1,7 @@
 // The interpreter's reductions and `dot`. Axes are grouped by role; each group becomes a list of offsets, one for every
 // combination of its indices in row-major order, so that an element's offset is a sum of one entry a group.
 #include "ir/eval.h"
+#include "ir/storage.h"
 
 #include <algorithm>
 #include <cmath>
@@ -129,7 +130,7 @@ std::vector<int64_t> role(const Type &type, const Shape &strides, const std::str
 
 Tensor eval_dot(const EvalCall &call) {
   const DotLabels labels = parse_dot_labels(call.attrs.labels);
-  const Tensor &lhs = *call.in[0], &rhs = *call.in[1];
+  const Tensor lhs = to_wide(*call.in[0]), rhs = to_wide(*call.in[1]);
   const Shape lhs_strides = element_strides(lhs), rhs_strides = element_strides(rhs),
               out_strides = contiguous_strides(call.type.shape);
   const auto of_lhs = [&](const std::string &which) { return role(lhs.type, lhs_strides, labels.lhs, which); };

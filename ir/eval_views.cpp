@@ -42,6 +42,8 @@ void copy(Tensor &to, const Walk &to_walk, const Tensor &from, const Walk &from_
   switch (dtype_size(to.type.dtype)) {
   case 1:
     return run(uint8_t());
+  case 2:
+    return run(uint16_t());
   case 4:
     return run(uint32_t());
   default:

@@ -324,8 +324,9 @@ constexpr auto infer_sum = reduce_numbers, infer_prod = reduce_numbers, infer_ma
 // Contraction.
 
 Type infer_dot(const Query &q) {
-  need_same_dtypes(q);
   need_number(q);
+  if (wide_dtype(q.dtype(0)) != wide_dtype(q.dtype(1)))
+    fail(q, "dtypes differ: {} and {}", dtype_name(q.dtype(0)), dtype_name(q.dtype(1)));
   DotLabels labels;
   try {
     labels = parse_dot_labels(q.attrs.labels);
@@ -349,7 +350,12 @@ Type infer_dot(const Query &q) {
   Shape shape;
   for (char label : labels.result)
     shape.push_back(sizes[static_cast<int>(label)]);
-  return checked(q, q.dtype(), std::move(shape));
+  return checked(q, wide_dtype(q.dtype()), std::move(shape));
+}
+
+// Ops that take what is for storage only: those that move it, and the two that widen it.
+bool takes_storage(Op op) {
+  return is_view(op) || op == Op::gather || op == Op::select || op == Op::stop_gradient || op == Op::cast || op == Op::dot;
 }
 
 } // namespace
@@ -407,6 +413,9 @@ Type infer_type(Op op, std::span<const Type> operands, const Attrs &attrs) {
   const int expected = op_info(op).operands;
   if (expected < 0 ? operands.empty() : operands.size() != static_cast<size_t>(expected))
     fail(query, "{} operands, not {}", expected < 0 ? "at least 1" : std::to_string(expected), operands.size());
+  for (const Type &type : operands)
+    if (is_storage_only(type.dtype) && !takes_storage(op))
+      fail(query, "{} is for storage only: cast it to {}", dtype_name(type.dtype), dtype_name(wide_dtype(type.dtype)));
   return row(query);
 }
 

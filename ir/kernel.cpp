@@ -84,8 +84,10 @@ GemmBlocking gemm_blocking(const Kernel &kernel) {
     blocking.end = (blocking.end + line - 1) / line * line;
     return blocking;
   }
-  // Unblocked, A is read from where it lies once for every panel: good while it stays in the second cache.
-  blocking.blocked = m * k * element > 2 * block_bytes && n >= 128;
+  // Unblocked, A is read from where it lies once for every panel: good while it stays in the second cache, and while an element
+  // is not to be widened first, which copying does with whole vectors.
+  const bool widens_a = kernel.nodes[kernel.nodes[kernel.dot].operands[0]].dtype != kernel.nodes[kernel.dot].dtype;
+  blocking.blocked = widens_a || (m * k * element > 2 * block_bytes && n >= 128);
   int64_t parts = blocking.blocked ? (k + most_k_part - 1) / most_k_part : 1;
   blocking.k_part = (k + parts - 1) / parts;
   blocking.panel = tile_bytes;

@@ -40,7 +40,7 @@ enum class Home : uint8_t {
 //   gather    a load through `access` and, along the table's axis of attrs.shape[0] elements, attrs.stride[0] apart, at the place
 //             that its operand says; a place beyond an end is the end. No axis of the kernel lies along that axis.
 //   sum prod max min argmax   reduction of its operand over all inner axes, or (`partial`) over the row axes `attrs.axes`
-//   dot       sum over all inner axes of the product of its two operands, both loads
+//   dot       sum over all inner axes of the product of its two operands, both loads, widened to its dtype
 //   scatter_add   `partial`: operand 0, summed over the row axes `attrs.axes` into the place that operand 1 says, as in gather;
 //             the place adds to the root's access. The vector axis and the grain axis are never among `attrs.axes`.
 //   argsort   (recipe sort) the places of its operand along the inner axis, in the order of their elements

@@ -52,6 +52,8 @@ void copy(DType dtype, const Shape &shape, const std::byte *from, const Shape &f
   switch (dtype_size(dtype)) {
   case 1:
     return copy_elements<uint8_t>(shape, from, from_strides, to, to_strides);
+  case 2:
+    return copy_elements<uint16_t>(shape, from, from_strides, to, to_strides);
   case 4:
     return copy_elements<uint32_t>(shape, from, from_strides, to, to_strides);
   default:

@@ -58,16 +58,13 @@ std::optional<Infix> infix(Op op) {
 }
 
 std::string number_text(const KernelNode &node) {
-  switch (node.dtype) {
-  case DType::f32:
-    return fmt::format("{}", static_cast<float>(node.number));
-  case DType::f64:
+  if (node.dtype == DType::f64)
     return fmt::format("{}", node.number);
-  case DType::boolean:
+  if (is_float(node.dtype))
+    return fmt::format("{}", static_cast<float>(node.number));
+  if (is_bool(node.dtype))
     return node.integer != 0 ? "true" : "false";
-  default:
-    return fmt::format("{}", node.integer);
-  }
+  return fmt::format("{}", node.integer);
 }
 
 bool is_leaf(Op op) { return op == Op::arg || op == Op::constant || op == Op::iota; }

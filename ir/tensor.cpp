@@ -4,6 +4,7 @@
 #include "ir/tensor.h"
 
 #include "ir/error.h"
+#include "ir/storage.h"
 
 #include <algorithm>
 #include <cmath>
@@ -70,6 +71,10 @@ double Tensor::get(int64_t i) const {
     return read<float>(*this, i);
   case DType::f64:
     return read<double>(*this, i);
+  case DType::bf16:
+    return bf16_number(read<uint16_t>(*this, i));
+  case DType::f16:
+    return f16_number(read<uint16_t>(*this, i));
   default:
     return static_cast<double>(get_int(i));
   }
@@ -81,8 +86,14 @@ void Tensor::set(int64_t i, double value) {
     return write(*this, i, static_cast<float>(value));
   case DType::f64:
     return write(*this, i, value);
+  case DType::bf16:
+    return write(*this, i, bf16_bits(static_cast<float>(value)));
+  case DType::f16:
+    return write(*this, i, f16_bits(static_cast<float>(value)));
   case DType::u8:
     return write(*this, i, saturated_to<uint8_t>(value));
+  case DType::i8:
+    return write(*this, i, saturated_to<int8_t>(value));
   case DType::i32:
     return write(*this, i, saturated_to<int32_t>(value));
   case DType::i64:
@@ -96,6 +107,8 @@ int64_t Tensor::get_int(int64_t i) const {
   switch (type.dtype) {
   case DType::u8:
     return read<uint8_t>(*this, i);
+  case DType::i8:
+    return read<int8_t>(*this, i);
   case DType::i32:
     return read<int32_t>(*this, i);
   case DType::i64:
@@ -113,8 +126,14 @@ void Tensor::set_int(int64_t i, int64_t value) {
     return write(*this, i, static_cast<float>(value));
   case DType::f64:
     return write(*this, i, static_cast<double>(value));
+  case DType::bf16:
+    return write(*this, i, bf16_bits(static_cast<float>(value)));
+  case DType::f16:
+    return write(*this, i, f16_bits(static_cast<float>(value)));
   case DType::u8:
     return write(*this, i, static_cast<uint8_t>(value));
+  case DType::i8:
+    return write(*this, i, static_cast<int8_t>(value));
   case DType::i32:
     return write(*this, i, static_cast<int32_t>(value));
   case DType::i64:
@@ -146,20 +165,15 @@ Tensor expanded(const Tensor &tensor) {
 }
 
 std::string element_text(const Tensor &tensor, int64_t i) {
-  switch (tensor.type.dtype) {
-  case DType::f32: {
-    const float value = read<float>(tensor, i);
-    return std::isnan(value) ? "nan" : fmt::format("{}", value);
-  }
-  case DType::f64: {
-    const double value = read<double>(tensor, i);
-    return std::isnan(value) ? "nan" : fmt::format("{}", value);
-  }
-  case DType::boolean:
+  const DType dtype = tensor.type.dtype;
+  if (is_bool(dtype))
     return tensor.get_int(i) ? "true" : "false";
-  default:
+  if (is_integer(dtype))
     return fmt::format("{}", tensor.get_int(i));
-  }
+  const double value = tensor.get(i);
+  if (std::isnan(value))
+    return "nan";
+  return dtype == DType::f64 ? fmt::format("{}", value) : fmt::format("{}", static_cast<float>(value));
 }
 
 bool same_bits(const Tensor &a, const Tensor &b) {

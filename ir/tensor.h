@@ -20,7 +20,8 @@ struct Tensor {
   static Tensor filled_int(Type type, int64_t value); // a splat
 
   // Element i in row-major order, of any dtype. `set` rounds to nearest even where the dtype is a float, truncates and
-  // saturates (NaN gives 0) where it is an integer. `set_int` wraps to an integer's width, and rounds once to a float.
+  // saturates (NaN gives 0) where it is an integer. `set_int` wraps to an integer's width, and rounds once to a float. To bf16
+  // and f16 all goes by way of f32, as casts do.
   // A bool is value != 0. A splat has one element to write: 0.
   double get(int64_t i) const;
   void set(int64_t i, double value);

@@ -4,6 +4,7 @@
 #include "ir/error.h"
 
 #include <charconv>
+#include <cmath>
 #include <fmt/format.h>
 
 namespace nnc {
@@ -117,10 +118,10 @@ void TextReader::store(Tensor &tensor, int64_t i, const Token &token) {
   const DType dtype = tensor.type.dtype;
   const bool is_word = token.is_name("true") || token.is_name("false");
   bool fits = is_word == is_bool(dtype);
-  if (fits && dtype == DType::f32) {
-    tensor.set(i, number<float>(token, dtype));
-  } else if (fits && dtype == DType::f64) {
-    tensor.set(i, number<double>(token, dtype));
+  if (fits && is_float(dtype)) {
+    const double value = dtype == DType::f64 ? number<double>(token, dtype) : number<float>(token, dtype);
+    tensor.set(i, value);
+    fits = std::isinf(tensor.get(i)) == std::isinf(value);
   } else if (fits) {
     const int64_t value = is_word ? token.is_name("true") : number<int64_t>(token, dtype);
     tensor.set_int(i, value);

@@ -15,7 +15,8 @@ struct DTypeRow {
   std::string_view name;
   int64_t size;
 };
-constexpr std::array<DTypeRow, dtype_count> rows = {{{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}}};
+constexpr std::array<DTypeRow, dtype_count> rows = {
+    {{"f32", 4}, {"f64", 8}, {"u8", 1}, {"i32", 4}, {"i64", 8}, {"bool", 1}, {"bf16", 2}, {"f16", 2}, {"i8", 1}}};
 // What a process can address on the machines we know, and far from any overflow in sums and products of sizes.
 constexpr int64_t largest_tensor_bytes = int64_t{1} << 47;
 constexpr size_t largest_rank = 32; // kernels keep sets of axes in 64 bits

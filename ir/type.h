@@ -9,15 +9,20 @@
 
 namespace nnc {
 
-enum class DType : uint8_t { f32, f64, u8, i32, i64, boolean };
-inline constexpr int dtype_count = 6;
+enum class DType : uint8_t { f32, f64, u8, i32, i64, boolean, bf16, f16, i8 };
+inline constexpr int dtype_count = 9;
 
 std::string_view dtype_name(DType dtype); // "f32", …; boolean is "bool"
 std::optional<DType> dtype_from_name(std::string_view name);
 int64_t dtype_size(DType dtype); // bytes of one element in memory; bool is one byte, 0 or 1
-constexpr bool is_float(DType d) { return d == DType::f32 || d == DType::f64; }
-constexpr bool is_integer(DType d) { return d == DType::u8 || d == DType::i32 || d == DType::i64; }
 constexpr bool is_bool(DType d) { return d == DType::boolean; }
+constexpr bool is_float(DType d) { return d == DType::f32 || d == DType::f64 || d == DType::bf16 || d == DType::f16; }
+constexpr bool is_integer(DType d) { return !is_float(d) && !is_bool(d); }
+
+// bf16, f16 and i8 are for storage: views, gather, dot and casts take them, no arithmetic does. What is computed with is the
+// dtype that holds all their numbers exactly; of every other dtype it is that dtype itself.
+constexpr DType wide_dtype(DType d) { return d == DType::bf16 || d == DType::f16 ? DType::f32 : d == DType::i8 ? DType::i32 : d; }
+constexpr bool is_storage_only(DType d) { return wide_dtype(d) != d; }
 
 using Shape = std::vector<int64_t>;
 

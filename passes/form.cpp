@@ -206,6 +206,8 @@ private:
           throw Refused{"an operand of the dot is computed in the kernel"};
       if (axes.empty()) {
         node.op = Op::mul;
+        for (int &operand : node.operands)
+          operand = widened(operand);
         return add_node(std::move(node));
       }
       if (kernel_.dot >= 0)
@@ -243,6 +245,20 @@ private:
       result = add_node(std::move(node));
     }
     return result;
+  }
+
+  // What arithmetic takes for an operand.
+  int widened(int operand) {
+    const KernelNode &source = kernel_.nodes[operand];
+    if (!is_storage_only(source.dtype))
+      return operand;
+    KernelNode node;
+    node.op = Op::cast;
+    node.operands = {operand};
+    node.dtype = node.attrs.dtype = wide_dtype(source.dtype);
+    node.depends = source.depends;
+    node.loc = source.loc;
+    return add_node(std::move(node));
   }
 
   void note_dot_axes(const Node &source, size_t m) {

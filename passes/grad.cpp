@@ -35,14 +35,14 @@ bool grad(Function &function, PassContext &context) {
     Request request(rewriter.build, names, context.module, xs, y.node + 1);
     if (request.influenced(y)) {
       rewriter.build.loc = request.derived(y);
-      request.seed(y, rewriter.build.like(y, 1));
+      request.seed(y, rewriter.build.constant(derivative_type(rewriter.build.type(y)), 1));
     }
     std::vector<Value> results = request.expand();
     for (int k = 0; k < static_cast<int>(results.size()); ++k) {
-      if (!results[k]) {
-        rewriter.build.loc = request.derived(xs[k]);
+      rewriter.build.loc = request.derived(xs[k]);
+      if (!results[k])
         results[k] = rewriter.build.like(xs[k], 0);
-      }
+      results[k] = rewriter.build.cast(results[k], rewriter.build.type(xs[k]).dtype);
       rewriter.replace({i, k}, results[k]);
       if (!node.names[k].empty() && request.may_name(results[k]))
         rewriter.build.set_name(results[k], node.names[k]);

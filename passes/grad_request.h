@@ -18,6 +18,10 @@ private:
   std::unordered_set<std::string> used_;
 };
 
+// Of a derivative by a value of `type`, until it leaves the pass: wide, so that contributions can be added and nothing is rounded
+// on the way.
+inline Type derivative_type(const Type &type) { return {wide_dtype(type.dtype), type.shape}; }
+
 // Which nodes of the first `count` vary with one of `xs`, floats all.
 std::vector<bool> influenced_nodes(const Region &region, const std::vector<Value> &xs, int count);
 

@@ -82,7 +82,8 @@ Value grad_select(const Backward &g, int k) {
   return k == 1 ? g.b.select(g.operand(0), g.d, none) : g.b.select(g.operand(0), none, g.d);
 }
 
-Value grad_cast(const Backward &g, int) { return g.b.cast(g.d, g.b.type(g.operand(0)).dtype); }
+// Where one side is for storage only, its derivatives are wide: between f32 and bf16 nothing is left to do.
+Value grad_cast(const Backward &g, int) { return g.b.cast(g.d, wide_dtype(g.b.type(g.operand(0)).dtype)); }
 
 // Steps, integers and bools do not vary with their operands.
 constexpr Flow grad_floor = Flow::nothing, grad_round = Flow::nothing, grad_eq = Flow::nothing, grad_lt = Flow::nothing,

@@ -11,14 +11,14 @@ struct Backward {
   std::vector<Value> operands;
   Attrs attrs;
   Value result;
-  Value d; // of y by `result`, of the same type
+  Value d; // of y by `result`, of its derivative_type
 
   Value operand(int k) const { return operands[k]; }
   const Shape &shape(int k) const { return b.shape(operands[k]); }
 };
 
-// The derivative of y by operand k as far as it goes through this node, of the operand's type. Asked only for floats on which
-// an x has influence. Must build differentiable ops only, so that derivatives nest, and nothing that loses a NaN.
+// The derivative of y by operand k as far as it goes through this node, of the operand's derivative_type. Asked only for floats
+// on which an x has influence. Must build differentiable ops only, so that derivatives nest, and nothing that loses a NaN.
 using GradFunction = Value (*)(const Backward &g, int k);
 
 enum class Flow : uint8_t {

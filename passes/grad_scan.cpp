@@ -86,11 +86,11 @@ private:
     stack_seeds_.clear();
     const std::vector<Value> &results = node_.body->results;
     for (int i : carried_)
-      seeds_.push_back(argument(node_.types[i], step_.nodes[i].name()));
+      seeds_.push_back(argument(derivative_type(node_.types[i]), step_.nodes[i].name()));
     for (size_t r = info_.carries; r < results.size(); ++r)
       if (d_results_[r])
-        stack_seeds_.emplace_back(static_cast<int>(r),
-                                  argument(step_.type(results[r]), step_.node(results[r]).names[results[r].index]));
+        stack_seeds_.emplace_back(static_cast<int>(r), argument(derivative_type(step_.type(results[r])),
+                                                                step_.node(results[r]).names[results[r].index]));
     Builder build(step_);
     build.loc = build_.loc;
     DerivativeNames names(step_);
@@ -116,10 +116,10 @@ private:
     Builder build(step_);
     build.loc = build_.loc;
     for (int i : carried_)
-      yields_.push_back(d_args_[i] ? d_args_[i] : build.constant(node_.types[i], 0));
+      yields_.push_back(d_args_[i] ? d_args_[i] : build.constant(derivative_type(node_.types[i]), 0));
     for (int i = info_.carries + info_.slices; i < static_cast<int>(d_args_.size()); ++i)
       if (d_args_[i]) {
-        sums_.push_back({i, argument(step_.nodes[i].type(), step_.nodes[i].name())});
+        sums_.push_back({i, argument(derivative_type(step_.nodes[i].type()), step_.nodes[i].name())});
         yields_.push_back(build.add(sums_.back().second, d_args_[i]));
       }
     for (int i = info_.carries; i < info_.carries + info_.slices; ++i)
@@ -175,10 +175,10 @@ private:
     ScanInfo info{.steps = info_.steps, .reverse = !info_.reverse};
     for (size_t k = 0; k < carried_.size(); ++k) {
       const Value d = d_results_[carried_[k]];
-      pass(seeds_[k], d ? d : build_.constant(node_.types[carried_[k]], 0));
+      pass(seeds_[k], d ? d : build_.constant(derivative_type(node_.types[carried_[k]]), 0));
     }
     for (auto [arg, sum] : sums_)
-      pass(sum, build_.like(node_.operands[arg], 0));
+      pass(sum, build_.constant(derivative_type(build_.type(node_.operands[arg])), 0));
     info.carries = static_cast<int>(args.size());
     for (auto [r, seed] : stack_seeds_)
       pass(seed, d_results_[r]);

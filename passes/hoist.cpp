@@ -426,7 +426,7 @@ private:
     } else {
       for (Batch::All &operand : operands)
         if (operand.steps)
-          operand.value = out_.sum(operand.value, {0});
+          operand.value = out_.sum(out_.cast(operand.value, wide_dtype(out_.type(operand.value).dtype)), {0});
     }
     return times_steps(out_.dot(operands[0].value, operands[1].value, labels), operands[0].steps || operands[1].steps);
   }

@@ -126,11 +126,16 @@ bool holds(DType to, DType from) {
   case DType::boolean:
     return true;
   case DType::u8:
-    return !is_bool(to);
+    return !is_bool(to) && to != DType::i8;
+  case DType::i8:
+    return !is_bool(to) && to != DType::u8;
   case DType::i32:
     return to == DType::i32 || to == DType::i64 || to == DType::f64;
+  case DType::bf16:
+  case DType::f16:
+    return to == from || to == DType::f32 || to == DType::f64;
   case DType::f32:
-    return is_float(to);
+    return to == DType::f32 || to == DType::f64;
   default:
     return to == from;
   }

@@ -112,6 +112,22 @@ Value spread(Simplifier &s, Value v, const std::string &labels, const std::strin
   return s.build.broadcast(s.build.transpose(v, order), shape, axes);
 }
 
+// dot(cast(x), y) = dot(x, y), where the cast does what dot does by itself
+Value dot_widened(Simplifier &s, const Node &node) {
+  Dot dot(node);
+  bool found = false;
+  for (int k : {0, 1})
+    if (const Value x = dot.operand[k]; s.is(x, Op::cast))
+      if (const DType from = s.dtype(s.operand(x)); is_storage_only(from) && wide_dtype(from) == s.dtype(x)) {
+        dot.operand[k] = s.operand(x);
+        found = true;
+      }
+  return found ? dot.build(s) : Value{};
+}
+
+// An operand of dot for arithmetic.
+Value widened(Simplifier &s, Value v) { return s.build.cast(v, wide_dtype(s.dtype(v))); }
+
 // dot(x, y) without a summed label = x * y
 Value dot_without_sum(Simplifier &s, const Node &node) {
   Dot dot(node);
@@ -129,7 +145,7 @@ Value dot_without_sum(Simplifier &s, const Node &node) {
         shape.push_back(s.shape(dot.operand[k])[axis]);
       }
     const Value x = s.is_splat(dot.operand[k]) ? s.splat_like(dot.operand[k], shape) : s.build.reshape(dot.operand[k], shape);
-    factors[k] = spread(s, x, labels, dot.result, node.type().shape);
+    factors[k] = widened(s, spread(s, x, labels, dot.result, node.type().shape));
   }
   return s.build.mul(factors[0], factors[1]);
 }
@@ -159,10 +175,10 @@ Value dot_repeated(Simplifier &s, const Node &node) {
         result += label;
         shape.push_back(node.type().shape[axis]);
       }
-    const Value other = s.build.sum(dot.operand[1 - k], summed);
+    const Value other = s.build.sum(widened(s, dot.operand[1 - k]), summed);
     Value v;
     if (labels.empty()) {
-      const Value number = s.is_splat(part->inner) ? s.splat_like(part->inner, {}) : part->inner;
+      const Value number = widened(s, s.is_splat(part->inner) ? s.splat_like(part->inner, {}) : part->inner);
       v = s.build.mul(spread(s, other, other_labels, result, shape), s.build.broadcast(number, shape, {}));
     } else {
       Dot smaller = dot;
@@ -183,6 +199,7 @@ Value dot_repeated(Simplifier &s, const Node &node) {
 std::vector<SimplifyRule> dot_rules() {
   return {
       {"dot_transpose", Op::dot, dot_transpose, "dot(transpose(x), y) = dot(x, y) with other labels", order},
+      {"dot_widened", Op::dot, dot_widened, "dot(cast(x), y) = dot(x, y), where x is for storage only", exact},
       {"transpose_dot", Op::transpose, transpose_dot, "transpose(dot(x, y)) = dot(x, y) with other labels", exact},
       {"dot_repeated", Op::dot, dot_repeated, "dot(broadcast(x), y) = broadcast(dot(x, y)) or dot(x, sum(y))", factored},
       {"dot_without_sum", Op::dot, dot_without_sum, "dot(x, y) = x * y, where nothing is summed", zero_sign},

@@ -157,7 +157,7 @@ Value unwindow_dot(Simplifier &s, const Node &node) {
           first[at] = turned[at] - 1;
           direction[at] = -1;
         }
-    const Value zero = s.build.constant({node.type().dtype, {}}, 0);
+    const Value zero = s.build.constant({s.dtype(product->factor[k]), {}}, 0);
     const Value frame = s.build.pad(product->factor[k], zero, start, spread, stride);
     const Value y = s.build.window(frame, along, sizes, Shape(sizes.size(), 1), dilation);
     const Value w = s.build.slice(product->factor[1 - k], first, turned, direction);

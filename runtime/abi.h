@@ -49,7 +49,18 @@ typedef struct nnc_tensor_info {
   uint32_t reserved;
 } nnc_tensor_info;
 
-enum { NNC_F32 = 0, NNC_F64 = 1, NNC_U8 = 2, NNC_I32 = 3, NNC_I64 = 4, NNC_BOOL = 5 };
+/* Elements: a bool is a byte, 0 or 1; bf16 and f16 are handed over as their 16 bits. */
+enum {
+  NNC_F32 = 0,
+  NNC_F64 = 1,
+  NNC_U8 = 2,
+  NNC_I32 = 3,
+  NNC_I64 = 4,
+  NNC_BOOL = 5,
+  NNC_BF16 = 6, /* the upper half of a float */
+  NNC_F16 = 7,  /* IEEE 754 binary16, _Float16 */
+  NNC_I8 = 8
+};
 
 typedef struct nnc_entry_info {
   uint32_t struct_size;

@@ -81,7 +81,7 @@ uint64_t largest_workspace(const Model &model, uint32_t threads) {
 } // namespace
 
 std::string_view dtype_text(uint32_t dtype) {
-  constexpr std::string_view names[] = {"f32", "f64", "u8", "i32", "i64", "bool"};
+  constexpr std::string_view names[] = {"f32", "f64", "u8", "i32", "i64", "bool", "bf16", "f16", "i8"};
   return dtype < std::size(names) ? names[dtype] : "unknown";
 }
 

@@ -1,5 +1,6 @@
 // NumPy's .npy, versions 1 and 2: the magic, a header length, a Python dict literal with exactly the keys descr,
 // fortran_order and shape, then the elements. Written as version 1, padded so that the data starts at a multiple of 64.
+// NumPy has no bf16: packages that add one (ml_dtypes) write `<V2`, 2 bytes without a meaning, and that is what it is here.
 // Assumes a little-endian host. Refuses big-endian, column-major and structured arrays: NumPy can rewrite those.
 
 #include "runtime/tensor_file.h"
@@ -13,8 +14,10 @@
 namespace nnc {
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> dtypes[] = {{"<f4", "f32"}, {"<f8", "f64"}, {"|u1", "u8"},
-                                                                    {"<i4", "i32"}, {"<i8", "i64"}, {"|b1", "bool"}};
+// The first of those that are ours is written.
+constexpr std::pair<std::string_view, std::string_view> dtypes[] = {
+    {"<f4", "f32"},  {"<f8", "f64"}, {"|u1", "u8"}, {"<i4", "i32"},  {"<i8", "i64"},
+    {"|b1", "bool"}, {"<f2", "f16"}, {"|i1", "i8"}, {"<V2", "bf16"}, {"|V2", "bf16"}};
 
 struct Header {
   std::string descr;
@@ -155,7 +158,7 @@ HostTensor read_npy(const std::string &name) {
     if (header.descr == descr)
       tensor.dtype = dtype;
   if (tensor.dtype.empty())
-    file.fail(fmt::format("dtype '{}' is not supported, only <f4 <f8 |u1 <i4 <i8 |b1", header.descr));
+    file.fail(fmt::format("dtype '{}' is not supported, only <f4 <f8 |u1 <i4 <i8 |b1 <f2 |i1 <V2", header.descr));
   if (header.fortran_order && header.shape.size() > 1)
     file.fail("the array is in Fortran order, only C order is supported: save numpy.ascontiguousarray of it");
   uint64_t bytes = checked_bytes(name, tensor, header.shape);
@@ -170,7 +173,7 @@ HostTensor read_npy(const std::string &name) {
 void write_npy(const std::string &name, const HostTensor &tensor) {
   std::string_view descr;
   for (auto [npy, dtype] : dtypes)
-    if (tensor.dtype == dtype)
+    if (tensor.dtype == dtype && descr.empty())
       descr = npy;
   if (descr.empty())
     throw FileError(name, fmt::format(".npy cannot hold dtype {}", tensor.dtype));

@@ -14,8 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::pair<std::string_view, std::string_view> dtypes[] = {{"F32", "f32"}, {"F64", "f64"}, {"U8", "u8"},
-                                                                    {"I32", "i32"}, {"I64", "i64"}, {"BOOL", "bool"}};
+constexpr std::pair<std::string_view, std::string_view> dtypes[] = {{"F32", "f32"},   {"F64", "f64"}, {"U8", "u8"},
+                                                                    {"I32", "i32"},   {"I64", "i64"}, {"BOOL", "bool"},
+                                                                    {"BF16", "bf16"}, {"F16", "f16"}, {"I8", "i8"}};
 constexpr uint64_t longest_header = 100'000'000; // the limit of the reference implementation
 
 json parse_header(const InputFile &file, const std::string &text) {
@@ -69,7 +70,8 @@ Entry read_entry(const InputFile &file, const std::string &name, const json &jso
     if (dtype == theirs)
       tensor.dtype = ours;
   if (tensor.dtype.empty())
-    fail(dtype.empty() ? "it has no dtype" : fmt::format("dtype {} is not supported, only F32 F64 U8 I32 I64 BOOL", dtype));
+    fail(dtype.empty() ? "it has no dtype"
+                       : fmt::format("dtype {} is not supported, only F32 F64 U8 I32 I64 BOOL BF16 F16 I8", dtype));
   uint64_t bytes = checked_bytes(file.name(), tensor, numbers(file, name, json_entry, "shape"));
   std::vector<uint64_t> range = numbers(file, name, json_entry, "data_offsets");
   if (range.size() != 2 || range[0] > range[1] || range[1] > data_bytes)

@@ -13,8 +13,10 @@ namespace nnc {
 static_assert(std::endian::native == std::endian::little, "tensor files hold little-endian elements, read as they are");
 
 size_t dtype_bytes(const std::string &dtype) {
-  if (dtype == "u8" || dtype == "bool")
+  if (dtype == "u8" || dtype == "i8" || dtype == "bool")
     return 1;
+  if (dtype == "bf16" || dtype == "f16")
+    return 2;
   if (dtype == "f32" || dtype == "i32")
     return 4;
   if (dtype == "f64" || dtype == "i64")

@@ -13,7 +13,8 @@
 namespace nnc {
 
 // A tensor in the host's memory: row-major, elements in the host's byte order (little-endian on every target we have),
-// bools as bytes 0 and 1. `dtype` is one of f32 f64 u8 i32 i64 bool.
+// bools as bytes 0 and 1. `dtype` is one of f32 f64 u8 i32 i64 bool bf16 f16
+// i8; the elements of bf16 and f16 are their 16 bits.
 struct HostTensor {
   std::string dtype;
   std::vector<int64_t> shape;

@@ -23,6 +23,19 @@ inline LaneCode lane_code(Op op, DType result) {
   return [=](const Lanes &l, std::span<llvm::Value *const> operands) { return emit_elementwise(l, op, operands, result); };
 }
 
+// Which of these the machine runs: the names are ordered by what they need.
+inline std::vector<Target> runnable_targets() {
+  const Target host = make_target("native");
+  std::vector<Target> targets = {host, make_target("generic")};
+  if (host.triple.starts_with("x86_64")) {
+    if (host.vector_bits >= 256)
+      targets.push_back(make_target("x86-64-v3"));
+    if (host.vector_bits >= 512)
+      targets.push_back(make_target("x86-64-v4"));
+  }
+  return targets;
+}
+
 // The object file of `void kernel(i64 n, ptr out, ptr a, ptr b, …)`.
 inline std::unique_ptr<llvm::MemoryBuffer> lane_object(const Target &target, unsigned width, const std::vector<DType> &operands,
                                                        DType result, const LaneCode &code) {
@@ -46,7 +59,7 @@ inline std::unique_ptr<llvm::MemoryBuffer> lane_object(const Target &target, uns
     std::vector<llvm::Value *> values;
     for (size_t i = 0; i < operands.size(); ++i)
       values.push_back(lanes.load(operands[i], lanes.element_pointer(operands[i], kernel->getArg(i + 2), at), mask));
-    lanes.store(code(lanes, values), lanes.element_pointer(result, kernel->getArg(1), at), mask);
+    lanes.store(result, code(lanes, values), lanes.element_pointer(result, kernel->getArg(1), at), mask);
   };
   auto block = [&](const char *name) { return llvm::BasicBlock::Create(context, name, kernel); };
   llvm::BasicBlock *entry = block("entry"), *head = block("head"), *loop = block("loop"), *rest = block("rest");

@@ -52,7 +52,7 @@ Range range(const std::string &text) {
   return {*low, *high};
 }
 
-bool is_float(const nnc_tensor_info &tensor) { return tensor.dtype == NNC_F32 || tensor.dtype == NNC_F64; }
+bool is_float(const nnc_tensor_info &tensor) { return is_float_dtype(tensor.dtype); }
 
 int64_t elements(const nnc_tensor_info &tensor) {
   return std::accumulate(tensor.shape, tensor.shape + tensor.rank, int64_t{1}, std::multiplies<>());

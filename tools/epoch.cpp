@@ -143,7 +143,7 @@ std::vector<double> Feed::deduce_rest(std::span<const int64_t> examples) {
   size_t next = 0;
   for (const nnc_tensor_info &output : outputs(entry_))
     if (output.rank == 0) {
-      const bool is_count = output.dtype != NNC_F32 && output.dtype != NNC_F64;
+      const bool is_count = !is_float_dtype(output.dtype);
       values[next] = is_count ? values[next] - pad[next] * (batch - rest) / batch
                               : (batch * values[next] - (batch - rest) * pad[next]) / rest;
       ++next;
@@ -161,7 +161,7 @@ Totals Feed::run(const std::vector<int64_t> &order, Rest rest, const std::functi
   Totals totals;
   for (const nnc_tensor_info &output : outputs(entry_))
     if (output.rank == 0)
-      totals.metrics.push_back({output.name, output.dtype != NNC_F32 && output.dtype != NNC_F64});
+      totals.metrics.push_back({output.name, !is_float_dtype(output.dtype)});
   Batches batches(data_, order, batch_);
   while (batches.next()) {
     if (!batches.partial()) {

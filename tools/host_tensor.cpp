@@ -2,6 +2,7 @@
 #include "tools/host_tensor.h"
 
 #include "ir/error.h"
+#include "ir/storage.h"
 
 #include <fmt/format.h>
 
@@ -28,10 +29,22 @@ int64_t integer(const HostTensor &tensor, int64_t i) {
     return at<int64_t>(tensor.bytes.data(), i);
   if (tensor.dtype == "i32")
     return at<int32_t>(tensor.bytes.data(), i);
+  if (tensor.dtype == "i8")
+    return at<int8_t>(tensor.bytes.data(), i);
   return at<uint8_t>(tensor.bytes.data(), i);
 }
 
-bool is_integer(std::string_view dtype) { return dtype == "u8" || dtype == "i32" || dtype == "i64"; }
+bool is_integer(std::string_view dtype) { return dtype == "u8" || dtype == "i8" || dtype == "i32" || dtype == "i64"; }
+bool is_float(std::string_view dtype) { return dtype == "f32" || dtype == "f64" || dtype == "bf16" || dtype == "f16"; }
+
+double float_at(const HostTensor &tensor, int64_t i) {
+  if (tensor.dtype == "f64")
+    return at<double>(tensor.bytes.data(), i);
+  if (tensor.dtype == "f32")
+    return at<float>(tensor.bytes.data(), i);
+  const auto bits = at<uint16_t>(tensor.bytes.data(), i);
+  return tensor.dtype == "bf16" ? bf16_number(bits) : f16_number(bits);
+}
 
 int64_t count(const Shape &shape) {
   int64_t product = 1;
@@ -52,22 +65,32 @@ template <typename T> void convert_integers(const HostTensor &from, HostTensor &
   }
 }
 
+// To f32, or by way of it to bf16 and f16.
+template <typename T, typename F> void convert_floats(const HostTensor &from, HostTensor &to, F convert) {
+  const int64_t elements = count(from.shape);
+  to.bytes.resize(elements * sizeof(T));
+  for (int64_t i = 0; i < elements; ++i) {
+    const T value = convert(static_cast<float>(float_at(from, i)));
+    std::memcpy(to.bytes.data() + i * sizeof(T), &value, sizeof(T));
+  }
+}
+
 HostTensor converted(HostTensor tensor, const std::string &file, const char *name, std::string_view dtype) {
   if (tensor.dtype == dtype)
     return tensor;
   HostTensor result{std::string(dtype), tensor.shape, {}};
-  if (tensor.dtype == "f64" && dtype == "f32") {
-    const int64_t elements = count(tensor.shape);
-    result.bytes.resize(elements * sizeof(float));
-    for (int64_t i = 0; i < elements; ++i) {
-      const float value = static_cast<float>(at<double>(tensor.bytes.data(), i));
-      std::memcpy(result.bytes.data() + i * sizeof(float), &value, sizeof(float));
-    }
+  if (is_float(tensor.dtype) && is_float(dtype) && dtype != "f64") {
+    if (dtype == "f32")
+      convert_floats<float>(tensor, result, [](float x) { return x; });
+    else
+      convert_floats<uint16_t>(tensor, result, dtype == "bf16" ? bf16_bits : f16_bits);
     return result;
   }
   if (is_integer(tensor.dtype) && is_integer(dtype)) {
     if (dtype == "u8")
       convert_integers<uint8_t>(tensor, result, file, name);
+    else if (dtype == "i8")
+      convert_integers<int8_t>(tensor, result, file, name);
     else if (dtype == "i32")
       convert_integers<int32_t>(tensor, result, file, name);
     else
@@ -134,7 +157,7 @@ HostTensor input_value(const std::string &value, const nnc_tensor_info &want) {
     throw Error(fmt::format("--in {}={}: `{}` is {}, so it takes a file", want.name, value, want.name, tensor_text(want)));
   HostTensor tensor{"f64", {}, std::vector<std::byte>(sizeof number)};
   std::memcpy(tensor.bytes.data(), &number, sizeof number);
-  if (want.dtype == NNC_F32 || want.dtype == NNC_F64)
+  if (is_float_dtype(want.dtype))
     return fitted(std::move(tensor), value, want);
   if (number != std::floor(number) || std::fabs(number) > 0x1p53 || (want.dtype == NNC_BOOL && number != 0 && number != 1))
     throw Error(fmt::format("--in {}={}: `{}` is {}", want.name, value, want.name, tensor_text(want)));
@@ -159,6 +182,12 @@ std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, u
     case NNC_F64:
       fill<double>(bytes, unit);
       break;
+    case NNC_BF16:
+      fill<uint16_t>(bytes, [&] { return bf16_bits(static_cast<float>(unit())); });
+      break;
+    case NNC_F16:
+      fill<uint16_t>(bytes, [&] { return f16_bits(static_cast<float>(unit())); });
+      break;
     case NNC_I32:
       fill<int32_t>(bytes, [&] { return random() % bound; });
       break;
@@ -175,8 +204,16 @@ std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, u
   return result;
 }
 
+bool is_float_dtype(uint32_t dtype) { return is_float(dtype_text(dtype)); }
+
 double element(const void *data, uint32_t dtype, int64_t i) {
   switch (dtype) {
+  case NNC_BF16:
+    return bf16_number(at<uint16_t>(data, i));
+  case NNC_F16:
+    return f16_number(at<uint16_t>(data, i));
+  case NNC_I8:
+    return at<int8_t>(data, i);
   case NNC_F32:
     return at<float>(data, i);
   case NNC_F64:
@@ -191,10 +228,10 @@ double element(const void *data, uint32_t dtype, int64_t i) {
 }
 
 std::string element_text(const HostTensor &tensor, int64_t i) {
-  if (tensor.dtype == "f32")
-    return fmt::format("{}", at<float>(tensor.bytes.data(), i));
   if (tensor.dtype == "f64")
-    return fmt::format("{}", at<double>(tensor.bytes.data(), i));
+    return fmt::format("{}", float_at(tensor, i));
+  if (is_float(tensor.dtype))
+    return fmt::format("{}", static_cast<float>(float_at(tensor, i)));
   if (tensor.dtype == "bool")
     return at<uint8_t>(tensor.bytes.data(), i) ? "true" : "false";
   return fmt::format("{}", integer(tensor, i));

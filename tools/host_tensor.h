@@ -7,7 +7,7 @@
 namespace nnc {
 
 // The conveniences beyond "exactly the dtype and shape that the entry declares", for what NumPy and IDX files give:
-//   f64 for f32, rounded; an integer dtype for another where every value fits
+//   floats for f32, bf16 and f16, rounded; an integer dtype for another where every value fits
 //   dimensions joined or split ([28,28] for [784]), and dimensions of size 1 added or left out
 // `what` names the tensor in the error: "x.npy: `x`". With `examples` the first dimension counts examples and `want`'s first
 // dimension is the batch; the rest has to fit.
@@ -21,6 +21,7 @@ std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, u
 
 std::string element_text(const HostTensor &tensor, int64_t i);
 double element(const void *data, uint32_t dtype, int64_t i = 0);
+bool is_float_dtype(uint32_t dtype); // of nnc_tensor_info
 
 // "loss = 0.6931", or rows in brackets below "y: f32[4,1]".
 std::string tensor_lines(const std::string &name, const HostTensor &tensor);

@@ -2,6 +2,7 @@
 #include "tools/nnc.h"
 
 #include "ir/error.h"
+#include "ir/storage.h"
 #include "tools/engine.h"
 
 #include <fmt/format.h>
@@ -44,6 +45,11 @@ Executable open(EngineKind kind, const std::string &file, const Options &options
 }
 
 } // namespace
+
+Bf16::Bf16(float number) : bits(bf16_bits(number)) {}
+Bf16::operator float() const { return bf16_number(bits); }
+F16::F16(float number) : bits(f16_bits(number)) {}
+F16::operator float() const { return f16_number(bits); }
 
 Executable::Executable(std::unique_ptr<ThreadPool> pool, std::unique_ptr<Engine> engine)
     : pool_(std::move(pool)), engine_(std::move(engine)) {

@@ -21,6 +21,22 @@
 
 namespace nnc {
 
+// A number of a dtype that models use for storage: its 16 bits, as arrays hold them.
+struct Bf16 {
+  uint16_t bits = 0;
+
+  Bf16() = default;
+  explicit Bf16(float number); // rounds to nearest even
+  explicit operator float() const;
+};
+struct F16 {
+  uint16_t bits = 0;
+
+  F16() = default;
+  explicit F16(float number);
+  explicit operator float() const;
+};
+
 template <typename T> constexpr std::string_view dtype_of() {
   using Plain = std::remove_cv_t<T>;
   if constexpr (std::is_same_v<Plain, float>)
@@ -35,9 +51,18 @@ template <typename T> constexpr std::string_view dtype_of() {
     return "i64";
   else if constexpr (std::is_same_v<Plain, bool>)
     return "bool";
+  else if constexpr (std::is_same_v<Plain, Bf16>)
+    return "bf16";
+  else if constexpr (std::is_same_v<Plain, F16>)
+    return "f16";
+  else if constexpr (std::is_same_v<Plain, int8_t>)
+    return "i8";
   else
-    static_assert(!sizeof(T), "elements are float, double, uint8_t, int32_t, int64_t or bool");
+    static_assert(!sizeof(T), "elements are float, double, uint8_t, int32_t, int64_t, bool, nnc::Bf16, nnc::F16 or int8_t");
 }
+
+template <typename T>
+inline constexpr bool is_scalar = std::is_arithmetic_v<T> || std::is_same_v<T, Bf16> || std::is_same_v<T, F16>;
 
 // An input or output of a call: its name, and a scalar or anything contiguous (std::vector, std::array, std::span) that holds
 // its elements in row-major order. Their type and number must be exactly what the entry declares.
@@ -47,7 +72,7 @@ template <bool is_input> struct Argument {
   size_t elements;
 
   template <typename T> Argument(std::string_view name, T &&value) : name(name) {
-    if constexpr (std::is_arithmetic_v<std::remove_cvref_t<T>>) {
+    if constexpr (is_scalar<std::remove_cvref_t<T>>) {
       static_assert(is_input || std::is_lvalue_reference_v<T>, "an output goes into a variable");
       dtype = dtype_of<std::remove_cvref_t<T>>();
       data = &value;
@@ -64,7 +89,7 @@ using Input = Argument<true>;
 using Output = Argument<false>;
 
 struct TensorInfo {
-  std::string name, dtype; // "f32", "f64", "u8", "i32", "i64", "bool"
+  std::string name, dtype; // "f32", "f64", "u8", "i32", "i64", "bool", "bf16", "f16", "i8"
   std::vector<int64_t> shape;
 
   size_t elements() const {

@@ -92,6 +92,7 @@ private:
   void add_arguments() {
     static const std::vector<DType> dtypes = {DType::f32, DType::f32, DType::f32, DType::f32,    DType::f32,
                                               DType::f64, DType::i32, DType::u8,  DType::boolean};
+    static const std::vector<DType> for_storage = {DType::bf16, DType::f16, DType::i8, DType::f32};
     const auto add = [&](const Type &type, int state) {
       const Value value = builder_.arg(type, (state < 0 ? "x" : "s") + std::to_string(state < 0 ? function_.args : state));
       function_.arg_info.push_back({state});
@@ -99,7 +100,7 @@ private:
       (state < 0 ? graph_.inputs : graph_.states).push_back(tensors_[value.node]);
     };
     for (int64_t n = 1 + below(4); n > 0; --n)
-      add({n == 1 ? DType::f32 : one_of(dtypes), some_shape()}, -1);
+      add({n == 1 ? DType::f32 : one_of(size_.storage ? for_storage : dtypes), some_shape()}, -1);
     const std::vector<Shape> shapes = {some_shape(), some_shape()}; // few, so that states can take each other's place
     for (int s = 0, n = static_cast<int>(below(5)); s < n; ++s) {
       const Type type{DType::f32, one_of(shapes)};
@@ -166,7 +167,14 @@ private:
     return some_value_where([&](Value v) { return is_float(dtype(v)); });
   }
 
-  Value cast(Value v, DType to) { return !v || dtype(v) == to ? v : apply(Op::cast, {v}, {.dtype = to}); }
+  // Nothing computed goes to bf16 or f16: where it lies halfway between two of their numbers, rounding tells nothing.
+  Value cast(Value v, DType to) {
+    if (!v || dtype(v) == to)
+      return v;
+    const Op op = function_.nodes[v.node].op;
+    const bool exact = op == Op::arg || op == Op::constant || !is_float(dtype(v));
+    return is_storage_only(to) && is_float(to) && !exact ? Value{} : apply(Op::cast, {v}, {.dtype = to});
+  }
 
   // `v` made to have this type, by views and a cast.
   Value fitted(Value v, const Type &type) {
@@ -477,7 +485,8 @@ private:
     Value y = some_value_where([&](Value v) { return !is_bool(dtype(v)); });
     if (!x || !y)
       return;
-    y = cast(y, dtype(x));
+    if (wide_dtype(dtype(x)) != wide_dtype(dtype(y)))
+      y = cast(y, wide_dtype(dtype(x)));
     if (!y)
       return;
     std::string lhs, rhs, result;
@@ -589,7 +598,7 @@ private:
     const Value z = apply(Op::dot, {x, operand_like(weights)}, {.labels = "bi,io->bo"});
     if (!z)
       return;
-    Value a = apply(Op::add, {z, back(operand_like({dtype(x), {shape(z)[1]}}), shape(z), {0})});
+    Value a = apply(Op::add, {z, back(operand_like({dtype(z), {shape(z)[1]}}), shape(z), {0})});
     if (!a)
       return;
     a = chance(50) ? apply(Op::tanh, {a}) : apply(Op::maximum, {a, constant(builder_.type(a), 0)});

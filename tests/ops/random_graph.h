@@ -7,7 +7,8 @@ namespace nnc {
 
 struct GraphSize {
   int nodes = 30;
-  bool large = false; // axes of hundreds, so that kernels are cut into grains
+  bool large = false;   // axes of hundreds, so that kernels are cut into grains
+  bool storage = false; // inputs of bf16, f16 and i8
 };
 
 // Elementwise work, views of everything, reductions over any axes, normalisations, dots, masks; several outputs; states with next

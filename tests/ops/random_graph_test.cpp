@@ -106,6 +106,9 @@ TEST_P(RandomGraphs, AreComputedRight) {
 
 INSTANTIATE_TEST_SUITE_P(Small, RandomGraphs, testing::Values(Batch{1000, 150, {12, false}}, Batch{2000, 80, {40, false}}),
                          testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Storage, RandomGraphs,
+                         testing::Values(Batch{3000, 60, {16, false, true}}, Batch{6000, 8, {10, true, true}}),
+                         testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(Large, RandomGraphs, testing::Values(Batch{5000, 30, {10, true}}), testing::PrintToStringParamName());
 
 } // namespace

@@ -19,12 +19,6 @@ namespace {
 
 using Buffers = std::vector<std::vector<std::byte>>;
 
-template <typename T> T read(const std::byte *from, int64_t i) {
-  T value;
-  std::memcpy(&value, from + i * sizeof(T), sizeof(T));
-  return value;
-}
-
 struct Outcome {
   int32_t code = NNC_OK;
   Buffers outputs;
@@ -54,17 +48,18 @@ Outcome call(Engine &engine, const std::string &name, const Buffers &given) {
 // Up to rounding. Where a value hangs on the sign of another, or on the quotient of two tiny ones as in Adam's step, rounding is
 // not all there is: one element in 10,000 may be off by a hundred times as much.
 void expect_near(const nnc_tensor_info &tensor, const std::byte *actual, const std::byte *expected, const std::string &what) {
-  if (tensor.dtype != NNC_F32 && tensor.dtype != NNC_F64) {
+  if (!is_float_dtype(tensor.dtype)) {
     EXPECT_EQ(std::memcmp(actual, expected, tensor.bytes), 0) << what;
     return;
   }
-  const bool is_f32 = tensor.dtype == NNC_F32;
-  const int64_t elements = static_cast<int64_t>(tensor.bytes) / (is_f32 ? 4 : 8);
-  const double tolerance = is_f32 ? 1e-4 : 1e-10;
+  const int64_t elements = static_cast<int64_t>(tensor.bytes / dtype_bytes(std::string(dtype_text(tensor.dtype))));
+  const double tolerance = tensor.dtype == NNC_F64    ? 1e-10
+                           : tensor.dtype == NNC_F32  ? 1e-4
+                           : tensor.dtype == NNC_BF16 ? 0x1p-7 // the next number, where rounding goes the other way
+                                                      : 0x1p-9;
   int64_t off = 0;
   for (int64_t i = 0; i < elements; ++i) {
-    const double a = is_f32 ? read<float>(actual, i) : read<double>(actual, i);
-    const double e = is_f32 ? read<float>(expected, i) : read<double>(expected, i);
+    const double a = element(actual, tensor.dtype, i), e = element(expected, tensor.dtype, i);
     if (std::isnan(a) && std::isnan(e))
       continue;
     const double difference = std::fabs(a - e) / std::max(1.0, std::fabs(e));

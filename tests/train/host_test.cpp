@@ -81,6 +81,50 @@ TEST(host, executable_keeps_its_state) {
   EXPECT_EQ(after, std::vector<float>(4, 0.5f));
 }
 
+std::string npy(const std::string &descr, const std::string &shape, const std::string &data) {
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + "}";
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header + data;
+}
+
+// bf16, f16 and i8 from C++, and from files of other dtypes.
+TEST(host, numbers_for_storage) {
+  const Folder folder;
+  folder.write("small.nn", "state w: bf16[2] = [1, 2]\n"
+                           "entry go(x: bf16[2], y: f16, q: i8[3]) {\n"
+                           "  w := x\n"
+                           "  return p = f32(x) * f32(y), h = y, r = q\n"
+                           "}\n");
+  Executable model = compile_file(folder.file("small.nn"));
+  const std::vector<Bf16> x = {Bf16(0.1f), Bf16(-3)};
+  const std::vector<int8_t> q = {-128, 0, 127};
+  std::vector<int8_t> r(3);
+  std::vector<float> p(2);
+  const F16 y(0.5f);
+  F16 h;
+  model.call("go", {{"x", x}, {"y", y}, {"q", q}}, {{"p", p}, {"h", h}, {"r", r}});
+  EXPECT_EQ(static_cast<float>(x[0]), 0.10009765625f);
+  EXPECT_EQ(p, (std::vector<float>{0.050048828125f, -1.5f}));
+  EXPECT_EQ(h.bits, 0x3800);
+  EXPECT_EQ(r, q);
+  EXPECT_EQ(model.state<Bf16>("w")[1].bits, 0xC040);
+  EXPECT_EQ(model.entry("go").inputs[0].dtype, "bf16");
+  EXPECT_THAT([&] { model.call("go", {{"x", p}, {"y", y}, {"q", q}}); },
+              ThrowsMessage<std::runtime_error>(HasSubstr("`x` of `go` has 2 elements of bf16, not 2 of f32")));
+
+  const double numbers[] = {0.1, -3};
+  folder.write("x.npy", npy("<f8", "(2,)", std::string(reinterpret_cast<const char *>(numbers), sizeof numbers)));
+  folder.write("q.npy", npy("|u1", "(3,)", std::string("\x05\x00\x7f", 3)));
+  const std::string run = "$NNC run small.nn go --in x=x.npy --in y=0.1 --in q=q.npy --out h=h.npy ";
+  for (const char *engine : {"--engine=jit", "--engine=plan", "--engine=interp"}) {
+    const Ran ran = folder.run(run + engine);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    EXPECT_EQ(ran.out, "p: f32[2]\n  [0.010007322, -0.29992676]\nr: i8[3]\n  [5, 0, 127]\n");
+    EXPECT_THAT(folder.read("h.npy"), testing::AllOf(HasSubstr("'<f2'"), testing::EndsWith("\x66\x2e")));
+  }
+  folder.write("q.npy", npy("|u1", "(3,)", std::string("\x05\x00\x80", 3)));
+  EXPECT_THAT(folder.run(run).err, HasSubstr("element 2 of `q` is 128, which does not fit i8"));
+}
+
 TEST(host, executable_says_what_is_wrong) {
   Executable model = compile_file(source + "/examples/xor.nn");
   const std::vector<float> x(8), y(4);

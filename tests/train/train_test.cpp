@@ -69,6 +69,59 @@ TEST(train, bits_do_not_depend_on_threads_or_the_run) {
   EXPECT_EQ(train(EngineKind::so, 64, 2, &three).state, once);
 }
 
+// Weights in bf16 with steps in f32: the same bits on any threads, learnt as well as in f32, and whole through a file.
+TEST(train, parameters_in_bf16) {
+  const Folder folder;
+  folder.write("half.nn", R"(const batch = 50
+fn layer(x: f32[N, D], units: int) {
+  param w: bf16[D, units] = glorot_uniform()
+  param b: f16[units] = zeros()
+  return x @ w + f32(b)
+}
+net small(x: u8[N, 784]) = layer(relu(layer(f32(x) / 255, 24)), 10)
+optimizer mastered(p: P[...], g, lr) {
+  state master = f32(p)
+  state v = zeros(shape(p), bf16)
+  step = 0.9 * f32(v) + f32(g)
+  v := bf16(step)
+  master := master - lr * step
+  p := P(master)
+}
+entry train_step(x: u8[batch, 784], label: u8[batch], lr: f32) {
+  logits = small(x)
+  loss   = mean(cross_entropy(logits, label))
+  update mastered(loss, lr = lr)
+  return loss, accuracy = mean(argmax(logits, axis = 1) == label)
+}
+entry logits(x: u8[2, 784]) { return y = small(x), low = f16(small(x)) }
+)");
+  const std::string files = " --data x=$SOURCE/data/mnist-subset/t10k-images-idx3-ubyte.gz"
+                            " --data label=$SOURCE/data/mnist-subset/t10k-labels-idx1-ubyte.gz --in lr=0.1 --epochs 3 ";
+  const Ran one = folder.run("$NNC train half.nn train_step" + files + "--weights-out one.safetensors");
+  ASSERT_EQ(one.code, 0) << one.err;
+  const size_t at = one.out.find("accuracy ", one.out.find("epoch 3/3"));
+  ASSERT_NE(at, one.out.npos) << one.out;
+  EXPECT_GT(std::stod(one.out.substr(at + 9)), 0.9) << one.out;
+  const Ran two = folder.run("$NNC half.nn -o half.so && $NNC train half.so train_step --threads 2" + files +
+                             "--weights-out two.safetensors");
+  ASSERT_EQ(two.code, 0) << two.err;
+  EXPECT_EQ(folder.read("one.safetensors"), folder.read("two.safetensors"));
+  EXPECT_THAT(folder.read("one.safetensors"), testing::AllOf(HasSubstr("\"BF16\""), HasSubstr("\"F16\""), HasSubstr("\"F32\"")));
+
+  const Ran inspect = folder.run("$NNC inspect half.so && cat half.h && test -z \"$(nm -D --undefined-only half.so)\"");
+  EXPECT_EQ(inspect.code, 0) << inspect.err;
+  EXPECT_THAT(inspect.out, HasSubstr("bf16[784,24] trained"));
+  EXPECT_THAT(inspect.out, HasSubstr("uint16_t *low /* f16[2,10] */"));
+  // Loaded, and written again by a call.
+  const std::string run = "$NNC run half.so logits --in x=x.npy --weights ";
+  folder.write("x.npy", std::string("\x93NUMPY\x01\x00\x3a\x00", 10) +
+                            "{'descr': '|u1', 'fortran_order': False, 'shape': (2,784)}" + std::string(1568, '\x40'));
+  const Ran first = folder.run(run + "one.safetensors"), second = folder.run(run + "two.safetensors");
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(first.out, second.out);
+  EXPECT_THAT(first.out, HasSubstr("low: f16[2,10]"));
+}
+
 TEST(train, every_example_counts_whatever_the_batch) {
   const std::unique_ptr<Engine> trained = open_engine(EngineKind::jit, model, with_batch(50), nullptr);
   Feed training(*trained, "train_step", digits, rate);

@@ -17,19 +17,6 @@ void PrintTo(Op op, std::ostream *out) { *out << op_info(op).name; } // for Goog
 
 namespace {
 
-// Which of these the machine runs: the names are ordered by what they need.
-std::vector<Target> runnable_targets() {
-  const Target host = make_target("native");
-  std::vector<Target> targets = {host, make_target("generic")};
-  if (host.triple.starts_with("x86_64")) {
-    if (host.vector_bits >= 256)
-      targets.push_back(make_target("x86-64-v3"));
-    if (host.vector_bits >= 512)
-      targets.push_back(make_target("x86-64-v4"));
-  }
-  return targets;
-}
-
 std::vector<double> special_numbers(DType dtype) {
   std::vector<double> numbers;
   auto both_signs = [&](std::initializer_list<double> list) {
@@ -43,7 +30,7 @@ std::vector<double> special_numbers(DType dtype) {
   both_signs({0.5,    1.5,      2.5,    0.1,          0.55,      0.7071,    9.01,   9.03,  19.5, 3.93,
               5.95,   infinity, 0x1p23, 0x1p23 - 0.5, 0x1p24,    0x1p52,    0x1p63, 1e30,  M_PI, M_PI_2,
               M_PI_4, 1e5,      0x1p20, 0x1p20 + 1,   88.722839, 88.722847, 103.9,  104.1, 87.4});
-  if (dtype == DType::f32)
+  if (dtype != DType::f64)
     both_signs({0x1p-149, 0x1.fffffcp-127, 0x1p-126, 0x1.fffffep127, 0x1.000002p0, 0x1.fffffep-1});
   else
     both_signs({0x1p-1074, 0x1p-1022, 0x1.fffffffffffffp1023, 0x1.0000000000001p0, 709.7827, 709.7828, 745.1, 745.2, 708.4});
@@ -81,8 +68,11 @@ uint64_t distance(const Tensor &a, const Tensor &b, int64_t i) {
   if (std::isnan(x) || std::isnan(y))
     return std::isnan(x) && std::isnan(y) ? 0 : UINT64_MAX;
   auto rank = [&](const Tensor &tensor) {
-    const int64_t bits = tensor.type.dtype == DType::f32 ? int64_t{tensor.data<int32_t>()[i]} : tensor.data<int64_t>()[i];
-    return bits >= 0 ? bits : (tensor.type.dtype == DType::f32 ? int64_t{INT32_MIN} : INT64_MIN) - bits - 1;
+    const int64_t size = dtype_size(tensor.type.dtype), lowest = INT64_MIN >> (64 - 8 * size);
+    const int64_t bits = size == 2   ? int64_t{tensor.data<int16_t>()[i]}
+                         : size == 4 ? int64_t{tensor.data<int32_t>()[i]}
+                                     : tensor.data<int64_t>()[i];
+    return bits >= 0 ? bits : lowest - bits - 1;
   };
   const int64_t p = rank(a), q = rank(b);
   return p > q ? static_cast<uint64_t>(p) - static_cast<uint64_t>(q) : static_cast<uint64_t>(q) - static_cast<uint64_t>(p);
@@ -260,7 +250,7 @@ TEST_P(ElementwiseOp, StaysUniformOnUniformOperands) {
         scalars.push_back(l.extract(x, 0));
       llvm::Value *result = emit_elementwise(l, op, scalars, form.result);
       EXPECT_TRUE(Lanes::is_uniform(result));
-      EXPECT_EQ(Lanes::dtype_of(result), form.result);
+      EXPECT_EQ(Lanes::dtype_of(result), wide_dtype(form.result));
       return l.splat(result);
     };
     const Type type{form.result, {1}};

@@ -54,7 +54,8 @@ void run_once(unsigned width, void *out, const void *a, int64_t n, const Pointer
 }
 
 TEST(LanesMemory, MaskedTailsTouchNothingElse) {
-  for (DType dtype : {DType::f32, DType::f64, DType::u8, DType::i32, DType::i64, DType::boolean})
+  for (DType dtype :
+       {DType::f32, DType::f64, DType::u8, DType::i32, DType::i64, DType::boolean, DType::bf16, DType::f16, DType::i8})
     for (unsigned width : {1, 4, 8, 16})
       for (int64_t n = 0; n <= static_cast<int64_t>(width); ++n) {
         const size_t bytes = static_cast<size_t>(n * dtype_size(dtype));
@@ -62,7 +63,7 @@ TEST(LanesMemory, MaskedTailsTouchNothingElse) {
         std::memset(in.data(), 1, bytes);
         run_once(width, out.data(), in.data(), n, [&](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
           llvm::Value *mask = l.predicate(l.index(0), end);
-          l.store(l.load(dtype, from, mask), to, mask);
+          l.store(dtype, l.load(dtype, from, mask), to, mask);
         });
         EXPECT_EQ(std::memcmp(in.data(), out.data(), bytes), 0) << dtype_name(dtype) << " " << width << " " << n;
       }
@@ -72,7 +73,7 @@ TEST(LanesMemory, LanesThatAreMaskedOffLoadZero) {
   const float in[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   float out[8];
   run_once(8, out, in, 3, [](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
-    l.store(l.load(DType::f32, from, l.predicate(l.index(0), end)), to);
+    l.store(DType::f32, l.load(DType::f32, from, l.predicate(l.index(0), end)), to);
   });
   for (int i = 0; i < 8; ++i)
     EXPECT_EQ(out[i], i < 3 ? in[i] : 0);
@@ -81,14 +82,15 @@ TEST(LanesMemory, LanesThatAreMaskedOffLoadZero) {
 TEST(LanesMemory, AnyByteButZeroIsTrue) {
   const uint8_t in[4] = {0, 1, 2, 255};
   uint8_t out[4];
-  run_once(4, out, in, 0,
-           [](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *) { l.store(l.load(DType::boolean, from), to); });
+  run_once(4, out, in, 0, [](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *) {
+    l.store(DType::boolean, l.load(DType::boolean, from), to);
+  });
   EXPECT_EQ(std::vector<int>(out, out + 4), (std::vector<int>{0, 1, 1, 1}));
 }
 
 // Every stride, both ways, with the first and last element at the ends of the buffer.
 TEST(LanesMemory, StridesReadTheirSpanAndNoMore) {
-  for (DType dtype : {DType::f32, DType::f64, DType::u8})
+  for (DType dtype : {DType::f32, DType::f64, DType::u8, DType::bf16})
     for (unsigned width : {1, 2, 8, 16})
       for (int64_t stride : {0, 1, -1, 2, -2, 3, 4, -4, 5, -7})
         for (int64_t active : {int64_t{width}, int64_t{width} - 1}) { // without and with a mask
@@ -101,7 +103,7 @@ TEST(LanesMemory, StridesReadTheirSpanAndNoMore) {
           char *start = in.data() + (stride < 0 ? (count - 1) * size : 0);
           run_once(width, out.data(), start, active, [&](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
             llvm::Value *mask = active < width ? l.predicate(l.index(0), end) : nullptr;
-            l.store(l.load_strided(dtype, from, stride, mask), to, mask);
+            l.store(dtype, l.load_strided(dtype, from, stride, mask), to, mask);
           });
           for (int64_t i = 0; i < active; ++i)
             ASSERT_EQ(std::memcmp(out.data() + i * size, start + i * stride * size, static_cast<size_t>(size)), 0)
@@ -115,7 +117,7 @@ TEST(LanesMemory, StridedStoresLeaveTheGaps) {
     GuardedBytes out(static_cast<size_t>((active - 1) * 3 + 1) * 4);
     run_once(8, out.data(), in, active, [&](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
       llvm::Value *mask = active < 8 ? l.predicate(l.index(0), end) : nullptr;
-      l.store_strided(l.load(DType::i32, from, mask), to, 3, mask);
+      l.store_strided(DType::i32, l.load(DType::i32, from, mask), to, 3, mask);
     });
     for (int64_t i = 0; i < (active - 1) * 3 + 1; ++i)
       EXPECT_EQ(out.as<int32_t>()[i], i % 3 ? 0 : in[i / 3]);
@@ -127,7 +129,7 @@ TEST(LanesMemory, GatherAndScatter) {
   double out[8] = {};
   run_once(4, out, in, 3, [](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
     llvm::Value *mask = l.predicate(l.index(0), end), *offsets = l.sub(l.index(7), l.mul(l.iota(DType::i64), l.index(2)));
-    l.scatter(l.gather(DType::f64, from, offsets, mask), to, l.iota(l.index(2)), mask);
+    l.scatter(DType::f64, l.gather(DType::f64, from, offsets, mask), to, l.iota(l.index(2)), mask);
   });
   EXPECT_EQ(std::vector<double>(out, out + 8), (std::vector<double>{0, 0, 17, 15, 13, 0, 0, 0}));
 }
@@ -137,7 +139,7 @@ TEST(LanesReduce, SumsInHalves) {
   const float in[4] = {1, 0x1p-30f, -1, 0};
   float out = 0;
   run_once(4, &out, in, 0, [](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *) {
-    l.with_width(1).store(l.reduce(Op::sum, l.load(DType::f32, from)), to);
+    l.with_width(1).store(DType::f32, l.reduce(Op::sum, l.load(DType::f32, from)), to);
   });
   EXPECT_EQ(out, 0x1p-30f);
 }
@@ -147,7 +149,7 @@ template <typename T> T reduced(Op op, DType dtype, std::vector<T> in, int64_t a
   run_once(static_cast<unsigned>(in.size()), &out, in.data(), active,
            [&](const Lanes &l, llvm::Value *to, llvm::Value *from, llvm::Value *end) {
              llvm::Value *x = l.mask_neutral(op, l.load(dtype, from), l.predicate(l.index(0), end));
-             l.with_width(1).store(l.reduce(op, x), to);
+             l.with_width(1).store(dtype, l.reduce(op, x), to);
            });
   return out;
 }
@@ -188,7 +190,7 @@ TEST(LanesReduce, ArgmaxTakesTheFirst) {
                                  l.iota(l.integer(DType::i32, at))};
         best = l.argmax_combine(best, l.argmax_mask(next, l.predicate(l.index(at), end)));
       }
-      l.with_width(1).store(l.argmax_reduce(best).index, to);
+      l.with_width(1).store(DType::i32, l.argmax_reduce(best).index, to);
     });
     EXPECT_EQ(got, expected) << "round " << round;
   }

@@ -190,7 +190,6 @@ TEST(LoweringErrors, Statements) {
       {"y = grad(s, 3)", "a derivative is by a tensor, not by the number 3"},
       {"y = sum(x)\nx = x + 1\nz = grad(y, x)", "4:13: error: `x` is newer than `y`, which cannot depend on it"},
       {"y = grad(sum(x), x[0])", "`x[0]` is newer than `sum(x)`, which cannot depend on it"},
-      {"y = bf16(x)", "the dtype `bf16` is not compiled yet"},
   });
 }
 

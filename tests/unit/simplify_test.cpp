@@ -26,6 +26,9 @@ struct Example {
 
 const std::vector<Example> &examples() {
   static const std::vector<Example> table = {
+      {"dot_widened",
+       "%1 = cast(%x, bf16) : bf16[2,3]\n%2 = cast(%1, f32) : f32[2,3]\n%z = dot(%2, %w, \"bi,io->bo\") : f32[2,4]",
+       "%0 = cast(%x, bf16) : bf16[2,3]\n%z = dot(%0, %w, \"bi,io->bo\") : f32[2,4]"},
       {"constant_right", "%z = add(2, %x) : f32[2,3]", "%z = add(%x, 2) : f32[2,3]"},
       {"constant_right", "%z = mul(2, %x) : f32[2,3]", "%z = mul(%x, 2) : f32[2,3]"},
       {"add_zero", "%1 = add(%x, 0) : f32[2,3]\n%z = exp(%1) : f32[2,3]", "%z = exp(%x) : f32[2,3]"},

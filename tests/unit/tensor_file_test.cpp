@@ -107,7 +107,7 @@ std::string safetensors(const std::string &header, const std::string &data) {
 
 const std::string idx_u8 = std::string("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12) + "abcdef";
 
-const char *const all_dtypes[] = {"f32", "f64", "u8", "i32", "i64", "bool"};
+const char *const all_dtypes[] = {"f32", "f64", "u8", "i32", "i64", "bool", "bf16", "f16", "i8"};
 
 TEST_F(TensorFile, NpyRoundTrip) {
   for (const char *dtype : all_dtypes)
@@ -118,6 +118,16 @@ TEST_F(TensorFile, NpyRoundTrip) {
       expect_equal(read_npy(path_), written);
       expect_equal(read_tensor(path_), written);
     }
+}
+
+// NumPy's own names; bf16 has none, so it is what ml_dtypes makes of it.
+TEST_F(TensorFile, NpyOfSmallNumbers) {
+  for (const auto &[descr, dtype] : {std::pair{"<f2", "f16"}, {"|i1", "i8"}, {"<V2", "bf16"}}) {
+    write_npy(path_, tensor(dtype, {4}));
+    EXPECT_NE(read_file(path_).find(std::string("'descr': '") + descr + "'"), std::string::npos);
+  }
+  const std::string header = "{'descr': '|V2', 'fortran_order': False, 'shape': (2,), }\n";
+  EXPECT_EQ(tensor_type_text(read_npy(put(npy(header, "abcd")))), "bf16[2]");
 }
 
 TEST_F(TensorFile, NpyHeadersOfOtherWriters) {
@@ -139,7 +149,7 @@ TEST_F(TensorFile, NpyErrors) {
   EXPECT_EQ(dict("'<f4'", "(2,)"), "");
   EXPECT_EQ(dict("'<f4'", "(3,)"), "f32[3] needs 12 bytes of data, the file has 8");
   EXPECT_EQ(dict("'<f4'", "(1,)"), "f32[1] needs 4 bytes of data, the file has 8");
-  EXPECT_EQ(dict("'>f4'", "(2,)"), "dtype '>f4' is not supported, only <f4 <f8 |u1 <i4 <i8 |b1");
+  EXPECT_EQ(dict("'>f4'", "(2,)"), "dtype '>f4' is not supported, only <f4 <f8 |u1 <i4 <i8 |b1 <f2 |i1 <V2");
   EXPECT_EQ(dict("'<f4'", "(1, 2)", "True"),
             "the array is in Fortran order, only C order is supported: save numpy.ascontiguousarray of it");
   EXPECT_EQ(dict("[('a', '<f4')]", "(2,)"), "malformed header: expected a string at character 10, found byte 0x5b");
@@ -251,7 +261,8 @@ TEST_F(TensorFile, SafeTensorsErrors) {
   EXPECT_EQ(entry("F32", "[2]", "[8]"), "tensor `a`: data_offsets [8] is no range within the file's 8 bytes of data");
   EXPECT_EQ(entry("F32", "[1]", "[4,8]"), "tensor `a` begins at byte 4, but the bytes before it end at 0");
   EXPECT_EQ(entry("F32", "[1]", "[0,4]"), "the tensors end at byte 4, the file has 8 bytes of data");
-  EXPECT_EQ(entry("BF16", "[4]", "[0,8]"), "tensor `a`: dtype BF16 is not supported, only F32 F64 U8 I32 I64 BOOL");
+  EXPECT_EQ(entry("F8_E4M3", "[8]", "[0,8]"),
+            "tensor `a`: dtype F8_E4M3 is not supported, only F32 F64 U8 I32 I64 BOOL BF16 F16 I8");
   EXPECT_EQ(entry("F32", "[4294967296,4294967296]", "[0,8]"), "the shape [4294967296,4294967296] of f32 overflows 64 bits");
   EXPECT_EQ(entry("F32", "[-2]", "[0,8]"), "tensor `a`: shape is no list of whole numbers");
   EXPECT_EQ(entry("F32", "[2.0]", "[0,8]"), "tensor `a`: shape is no list of whole numbers");
@@ -289,7 +300,7 @@ TEST_F(TensorFile, OtherFilesAreRefused) {
   HostTensor byte = tensor("u8", {});
   EXPECT_EQ(error_of([&] { write_npy(missing + "/t", byte); }), missing + "/t: cannot write: No such file or directory");
   EXPECT_EQ(error_of([&] { write_npy(folder, byte); }), folder + ": cannot write: Is a directory");
-  EXPECT_EQ(error_of([&] { write_npy(path_, tensor("f16", {})); }), path_ + ": .npy cannot hold dtype f16");
+  EXPECT_EQ(error_of([&] { write_npy(path_, tensor("f8", {})); }), path_ + ": .npy cannot hold dtype f8");
   EXPECT_EQ(error_of([&] { write_safetensors(path_, {{{"a", byte}, {"a", byte}}, {}}); }),
             path_ + ": two things in it would be named `a`");
   std::string no_utf8 = error_of([&] { write_safetensors(path_, {{{"\xff", byte}}, {}}); });

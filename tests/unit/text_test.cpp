@@ -164,7 +164,7 @@ func f(%x: f32[2] input) -> (y = %5) {
 
 TEST(Text, LiteralsKeepTheirBits) {
   for (double value : {0.1, 1e-45, 3.4028234663852886e38, -0.0, 1 / 3.0, std::numeric_limits<double>::infinity()})
-    for (DType dtype : {DType::f32, DType::f64}) {
+    for (DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16}) {
       Module module;
       Function f;
       f.name = "f";
@@ -223,6 +223,10 @@ TEST(Text, ErrorsHavePlaces) {
   EXPECT_EQ(error_in("%y = add(%n, 1.5) : i32[2]"), "t.nnir:3:14: error: `1.5` is no i32");
   EXPECT_EQ(error_in("%y = add(%n, 2147483648) : i32[2]"), "t.nnir:3:14: error: `2147483648` is no i32");
   EXPECT_EQ(error_in("%y = add(%x, 1e99) : f32[2,3]"), "t.nnir:3:14: error: `1e99` is no f32");
+  EXPECT_EQ(error_in("%y = constant(70000) : f16"), "t.nnir:3:15: error: `70000` is no f16");
+  EXPECT_EQ(error_in("%y = constant(128) : i8"), "t.nnir:3:15: error: `128` is no i8");
+  EXPECT_EQ(error_in("%h = cast(%x, bf16) : bf16[2,3] %y = exp(%h) : bf16[2,3]"),
+            "t.nnir:3:38: error: exp: bf16 is for storage only: cast it to f32");
   EXPECT_EQ(error_in("%y = add(%x, true) : f32[2,3]"), "t.nnir:3:14: error: `true` is no f32");
   EXPECT_EQ(error_in("%y = bad(%x) : f32"), "t.nnir:3:6: error: unknown op `bad`");
   EXPECT_EQ(error_in("%y = arg() : f32"), "t.nnir:3:6: error: unknown op `arg`");
