@@ -145,16 +145,22 @@ Datum kind(const BuiltinCall &c) {
 }
 
 Shape sizes(const BuiltinCall &c, size_t i) {
-  Shape shape = emit(c).whole_numbers(c[i], "size");
+  Shape shape = emit(c).whole_numbers(c[i], "a size");
   for (int64_t size : shape)
     if (size < 1)
       emit(c).trace.fail(c[i].span, fmt::format("a size must be at least 1, not {}", size));
   return shape;
 }
 
+// With a note for each size of x.
+[[noreturn]] void fail_with_sizes(const BuiltinCall &c, const std::string &message, const TensorRef &x) {
+  emit(c).note_sizes(emit(c).trace.error(c.at, message), x, Shape(x.type.shape.size(), 0));
+  throw Poisoned{};
+}
+
 Datum reshape(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]);
-  Shape shape = emit(c).whole_numbers(c[1], "size");
+  Shape shape = emit(c).whole_numbers(c[1], "a size");
   const std::string asked = shape_text(shape);
   int64_t known = 1;
   int64_t *open = nullptr; // the size given as -1
@@ -169,12 +175,8 @@ Datum reshape(const BuiltinCall &c) {
   if (open)
     *open = x.type.elements() / known;
   if (x.type.elements() != (open ? known * *open : known))
-    emit(c)
-        .trace
-        .error(c.at, fmt::format("{} has {} elements and cannot be reshaped to {}", type_text(x.type), x.type.elements(), asked))
-        .operand(c[0].span)
-        .operand(c[1].span),
-        throw Poisoned{};
+    fail_with_sizes(
+        c, fmt::format("{} has {} elements and cannot be reshaped to {}", type_text(x.type), x.type.elements(), asked), x);
   return emit(c).ref(emit(c).at(c.at).reshape(x.value, std::move(shape)));
 }
 
@@ -186,7 +188,8 @@ Datum transpose(const BuiltinCall &c) {
     axes = emit(c).whole_numbers(c[1], "an axis");
     emit(c).axes_of(x, c[1]); // in range, and none twice
     if (static_cast<int>(axes.size()) != x.type.rank())
-      emit(c).trace.fail(c[1].span, fmt::format("{} axes for {}", axes.size(), type_text(x.type)));
+      emit(c).trace.fail(c[1].span,
+                         fmt::format("`transpose` names {} of the {} axes of {}", axes.size(), x.type.rank(), type_text(x.type)));
     for (int64_t &axis : axes)
       axis += axis < 0 ? x.type.rank() : 0;
   }
@@ -197,7 +200,7 @@ Datum broadcast_to(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]);
   const Shape shape = sizes(c, 1);
   if (broadcast_shapes(x.type.shape, shape) != shape)
-    emit(c).trace.fail(c.at, fmt::format("{} does not broadcast to {}", type_text(x.type), shape_text(shape)));
+    fail_with_sizes(c, fmt::format("{} does not broadcast to {}", type_text(x.type), shape_text(shape)), x);
   return emit(c).broadcast(x, shape, c.at);
 }
 
@@ -217,9 +220,14 @@ Datum concat(const BuiltinCall &c) {
     Shape beside = tensor.type.shape, first = tensors[0].type.shape;
     if (beside.size() == first.size())
       beside[axes[0]] = first[axes[0]];
-    if (beside != first)
-      emit(c).trace.fail(
+    if (beside != first) {
+      Diagnostic &error = emit(c).trace.error(
           c.at, fmt::format("sizes beside axis {} differ: {} and {}", axes[0], shape_text(first), shape_text(tensor.type.shape)));
+      emit(c).note_sizes(error, tensors[0], beside);
+      first[axes[0]] = tensor.type.shape[axes[0]];
+      emit(c).note_sizes(error, tensor, first);
+      throw Poisoned{};
+    }
     values.push_back(tensor.value);
   }
   return emit(c).ref(emit(c).at(c.at).concat(std::move(values), axes[0]));
@@ -277,8 +285,10 @@ Datum scatter_add(const BuiltinCall &c) {
   const int64_t axis = rank == 0 && !c.has(3) ? 0 : one_axis(c, 3, x, 0);
   Shape shape = x.type.shape;
   if (axis + rank > x.type.rank() || Shape(shape.begin() + axis, shape.begin() + axis + rank) != index.type.shape)
-    emit(c).trace.fail(c.at, fmt::format("{} are places along axis {}, and {} has other sizes there", type_text(index.type), axis,
-                                         type_text(x.type)));
+    fail_with_sizes(
+        c,
+        fmt::format("{} are places along axis {}, and {} has other sizes there", type_text(index.type), axis, type_text(x.type)),
+        x);
   shape.erase(shape.begin() + axis, shape.begin() + axis + rank);
   shape.insert(shape.begin() + axis, count);
   return emit(c).ref(emit(c).at(c.at).scatter_add(x.value, index.value, axis, std::move(shape)));

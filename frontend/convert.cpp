@@ -17,8 +17,8 @@ constexpr double largest_f16 = 65504, largest_bf16 = 0x1.FEp127;
 
 int kind(DType dtype) { return is_float(dtype) ? 2 : is_integer(dtype) ? 1 : 0; }
 
-std::string operand_kind(const Operand &operand, std::string_view otherwise) {
-  const std::string text = operand_text(operand.span);
+std::string operand_kind(const Operand &operand, std::string_view otherwise, bool quoted = true) {
+  const std::string text = quoted ? operand_text(operand.span) : "";
   return fmt::format("{} is {}", text.empty() ? otherwise : text, kind_text(operand.datum));
 }
 
@@ -82,7 +82,7 @@ DType common_dtype(DType a, DType b) {
 Builder &Emit::at(const Span &at) {
   if (!draft)
     trace.fail(at, "this is computed at run time, and here only compile-time values can stand");
-  draft->b.loc = trace.loc(at);
+  draft->b.loc = trace.loc(last = at);
   return draft->b;
 }
 
@@ -182,12 +182,13 @@ std::vector<TensorRef> Emit::unify(const std::vector<Operand> &operands, const S
     if (kind(own) != kind(*dtype)) {
       const Operand &weaker = kind(own) < kind(*dtype) ? operand : *widest;
       const DType stronger = wide_dtype(kind(own) < kind(*dtype) ? *dtype : own);
-      const std::string text = operand_text(weaker.span);
+      const bool in_list = widest->span == operand.span; // items of one list, whose text is that of neither
+      const std::string text = in_list ? "" : operand_text(weaker.span);
       const std::string advice =
           fmt::format("; write {}({})", dtype_name(stronger), text.empty() ? "…" : text.substr(1, text.size() - 2));
       Diagnostic &error =
-          trace.error(at, fmt::format("{}, {}{}", operand_kind(*widest, "one operand"), operand_kind(operand, "the other"),
-                                      trace.in_library(weaker.span) ? "" : advice));
+          trace.error(at, fmt::format("{}, {}{}", operand_kind(*widest, "one operand", !in_list),
+                                      operand_kind(operand, "the other", !in_list), trace.in_library(weaker.span) ? "" : advice));
       error.operand(widest->span).operand(operand.span);
       throw Poisoned{};
     }
@@ -287,8 +288,8 @@ int64_t Emit::whole_number(const Operand &operand, std::string_view what) {
   }
   if (std::optional<int64_t> result = whole(*number))
     return *result;
-  auto quotient = quotients_.find(*number);
-  trace.fail(operand.span, fmt::format("{} {}{:.5g} is not whole", what,
+  const auto quotient = quotients_.find(*number);
+  trace.fail(operand.span, fmt::format("{} must be a whole number, not {}{:.5g}", what,
                                        quotient == quotients_.end() ? "" : quotient->second + " = ", *number));
 }
 

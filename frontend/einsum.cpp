@@ -152,6 +152,8 @@ private:
           Diagnostic &error = trace_.error(
               at_, fmt::format("sizes of `{}` differ: {} in {}, {} in {}", label, known, name(first), size, name(i)));
           error.operand(operands_[first].span).operand(operands_[i].span);
+          emit_.note_size(error, tensors_[first], static_cast<int64_t>(labels_[first].find(label)));
+          emit_.note_size(error, tensors_[i], static_cast<int64_t>(axis));
           throw Poisoned{};
         }
         known = size;

@@ -33,6 +33,7 @@ public:
   Draft *draft = nullptr; // the function being lowered; none while file-level values are computed
   // The value here of a tensor of another function, or none: an initialiser may name what has a value in `init`.
   std::function<std::optional<Value>(const TensorRef &)> foreign;
+  Span last = {}; // where the builder was placed last
 
   // The builder, placed at `at`; an error where nothing can be computed at run time.
   Builder &at(const Span &at);
@@ -51,7 +52,7 @@ public:
   TensorRef broadcast(const TensorRef &tensor, const Shape &shape, const Span &at);
   // The shape that all broadcast to; an error that names the two that do not fit.
   Shape joint_shape(const std::vector<TensorRef> &tensors, const std::vector<Span> &spans, const Span &at);
-  // A whole number from 1 (or `least`) up; `what` for the error: "size", "axis".
+  // A whole number from 1 (or `least`) up; `what` for the error: "a size", "an axis".
   int64_t whole_number(const Operand &operand, std::string_view what);
   Shape whole_numbers(const Operand &operand, std::string_view what); // of one number or a list
 
@@ -81,6 +82,8 @@ public:
   // ---- messages (size_origin.cpp)
   // Where the size of an axis comes from, as a note: a declaration, or the operation that made it.
   void note_size(Diagnostic &diagnostic, const TensorRef &tensor, int64_t axis) const;
+  // Of every axis that is not as in `expected`; nothing if the numbers of axes differ.
+  void note_sizes(Diagnostic &diagnostic, const TensorRef &tensor, const Shape &expected) const;
 
 private:
   std::map<double, std::string> quotients_; // which numbers were divided to get a fraction: "768 / 7"
@@ -91,7 +94,8 @@ private:
   Datum power(const Operand &base, const Operand &exponent, const Span &at);
   std::vector<TensorRef> same_shape(const std::vector<Operand> &operands, const Span &at);
   std::vector<AxisRange> ranges_of(const TensorRef &tensor, const std::vector<SubscriptValue> &subscripts, const Span &base);
-  TensorRef checked_places(const SubscriptValue &s, int64_t size, const std::string &of);
+  TensorRef checked_places(const SubscriptValue &s, int64_t size, const std::string &of,
+                           const std::function<void(Diagnostic &)> &note);
 };
 
 // Compile-time arithmetic on numbers, bools, strings and lists; fails through `trace` where it has no meaning.

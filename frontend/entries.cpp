@@ -63,8 +63,10 @@ void Lowering::add_output(const std::string &name, const Operand &value) {
 void Lowering::make_outputs(const ast::Func &entry) {
   Frame &frame = *frame_;
   if (!entry.results.empty() && entry.results.size() != frame.results.size())
-    trace.fail(entry.head, fmt::format("`{}` declares {} results and returns {}", entry.name.text, entry.results.size(),
-                                       frame.results.size()));
+    trace.fail(frame.results.empty() ? entry.head : join(frame.results.front().span, frame.results.back().span),
+               fmt::format("`{}` declares {} result{} and returns {}", entry.name.text, entry.results.size(),
+                           entry.results.size() == 1 ? "" : "s", frame.results.size()),
+               entry.head, "declared here");
   for (size_t i = 0; i < frame.results.size(); ++i) {
     Operand result = frame.results[i];
     if (!entry.results.empty())

@@ -4,6 +4,7 @@
 #include "frontend/parser.h"
 
 #include <algorithm>
+#include <cassert>
 #include <filesystem>
 #include <fmt/format.h>
 
@@ -50,10 +51,7 @@ const ast::File *Files::load(const ast::Use &use, const std::string &name) {
     diagnostics_.error(use.path_span, fmt::format("files that use each other in a circle: {}{}", circle, name));
     return nullptr;
   }
-  if (!used_) {
-    diagnostics_.error(use.path_span, "there are no other files here to use");
-    return nullptr;
-  }
+  assert(used_ && "a source that uses others needs a way to read them");
   std::string text;
   try {
     text = used_->read(name);

@@ -62,9 +62,11 @@ Datum fold_binary(Trace &trace, BinaryOp op, const Operand &left, const Operand 
     if (std::optional<Datum> result = fold_numbers(trace, op, *a.as<double>(), *b.as<double>(), at))
       return *result;
   }
-  const bool lists = a.is<List>() || b.is<List>();
+  const bool lists = a.is<List>() || b.is<List>(), bools = op == BinaryOp::logical_and || op == BinaryOp::logical_or;
   trace.fail(at, fmt::format("`{}` of {} and {}{}", ast::spelling(op), kind_text(a), kind_text(b),
-                             lists ? "; to compute with a list as a tensor, write f32([…])" : ""));
+                             lists   ? "; to compute with a list as a tensor, write f32([…])"
+                             : bools ? ": only bools"
+                                     : ": only numbers"));
 }
 
 Datum fold_unary(Trace &trace, UnaryOp op, const Operand &operand, const Span &at) {
@@ -72,7 +74,8 @@ Datum fold_unary(Trace &trace, UnaryOp op, const Operand &operand, const Span &a
     return op == UnaryOp::minus ? -*number : *number;
   if (const auto *boolean = operand.datum.as<bool>(); boolean && op == UnaryOp::logical_not)
     return !*boolean;
-  trace.fail(at, fmt::format("`{}` of {}", ast::spelling(op), kind_text(operand.datum)));
+  trace.fail(at, fmt::format("`{}` of {}: only {}", ast::spelling(op), kind_text(operand.datum),
+                             op == UnaryOp::logical_not ? "bools" : "numbers"));
 }
 
 } // namespace nnc

@@ -21,7 +21,7 @@ struct UsedFiles {
 
 struct SourceOptions {
   std::vector<std::pair<std::string, std::string>> set; // values for `const`s: name, and a number, true or false
-  UsedFiles *used = nullptr;                            // none: a source that uses others is refused
+  UsedFiles *used = nullptr;                            // needed for a source that uses others
 };
 
 // The program as written: entries in source order and `init`. Derivatives are requests (Op::grad) that the pass `grad`

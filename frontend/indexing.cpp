@@ -25,9 +25,13 @@ AxisRange slice_range(const SubscriptValue &s, int64_t size) {
   return {start, distance <= 0 ? 0 : (distance - 1) / by + 1, step, true};
 }
 
-int64_t from_front(Trace &trace, const SubscriptValue &s, int64_t index, int64_t size, const std::string &of) {
-  if (index < -size || index >= size)
-    trace.fail(s.span, fmt::format("index {} is outside 0..{} of {}", index, size, of));
+// `note` adds where the size comes from.
+template <typename Note>
+int64_t from_front(Trace &trace, const SubscriptValue &s, int64_t index, int64_t size, const std::string &of, Note note) {
+  if (index < -size || index >= size) {
+    note(trace.error(s.span, fmt::format("index {} is outside 0..{} of {}", index, size, of)));
+    throw Poisoned{};
+  }
   return index < 0 ? index + size : index;
 }
 
@@ -75,11 +79,12 @@ std::vector<AxisRange> Emit::ranges_of(const TensorRef &tensor, const std::vecto
       continue;
     }
     const std::string of = fmt::format("axis {} of {}", ranges.size(), what);
+    const auto note = [&](Diagnostic &error) { note_size(error, tensor, static_cast<int64_t>(ranges.size())); };
     if (!s.index.datum.is<TensorRef>() && !s.index.datum.is<List>()) {
-      ranges.push_back({from_front(trace, s, whole_number(s.index, "an index"), size, of), 1, 1, false});
+      ranges.push_back({from_front(trace, s, whole_number(s.index, "an index"), size, of, note), 1, 1, false});
       continue;
     }
-    const TensorRef place = checked_places(s, size, of);
+    const TensorRef place = checked_places(s, size, of, note);
     for (const AxisRange &range : ranges)
       if (place.type.rank() > 0 && range.place && range.place->type.rank() > 0)
         trace.fail(s.span, fmt::format("two indices with axes of their own, {} and {}", type_text(range.place->type),
@@ -100,7 +105,8 @@ TensorRef Emit::places(const Operand &index) {
 }
 
 // Places in an axis of `size` elements.
-TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std::string &of) {
+TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std::string &of,
+                               const std::function<void(Diagnostic &)> &note) {
   TensorRef given = tensor(s.index, DType::i32);
   const TensorRef places = this->places({given, s.span});
   given = converted(given, wide_dtype(given.type.dtype), s.span);
@@ -108,7 +114,7 @@ TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std:
   if (std::optional<Tensor> known = draft->known(given.value)) {
     Tensor numbers(places.type);
     for (int64_t i = 0; i < places.type.elements(); ++i)
-      numbers.set_int(i, from_front(trace, s, known->get_int(i), size, of));
+      numbers.set_int(i, from_front(trace, s, known->get_int(i), size, of, note));
     return std::equal(numbers.bytes.begin(), numbers.bytes.end(), known->bytes.begin(), known->bytes.end())
                ? places
                : ref(b.constant(std::move(numbers)));
@@ -123,7 +129,7 @@ TensorRef Emit::checked_places(const SubscriptValue &s, int64_t size, const std:
     holds = holds ? b.op(Op::logical_and, {*holds, below}) : below;
   }
   if (holds)
-    check(ref(*holds), fmt::format("index outside 0..{}", size - 1), s.span);
+    check(ref(*holds), fmt::format("index outside 0..{} of {}", size, of), s.span);
   return places;
 }
 
@@ -153,7 +159,7 @@ Datum Emit::index(const Operand &base, const std::vector<SubscriptValue> &subscr
     const auto size = static_cast<int64_t>(list->size());
     if (subscripts[0].kind == Kind::index)
       return (*list)[from_front(trace, subscripts[0], whole_number(subscripts[0].index, "an index"), size,
-                                fmt::format("a list of {}", size))];
+                                fmt::format("a list of {}", size), [](Diagnostic &) {})];
     const AxisRange range = slice_range(subscripts[0], size);
     std::vector<Datum> items;
     for (int64_t i = 0; i < range.size; ++i)
@@ -196,8 +202,12 @@ TensorRef Emit::replaced(const Operand &base, const std::vector<SubscriptValue> 
   if (value.type.dtype != x.type.dtype)
     trace.fail(part.span, fmt::format("the tensor is {}, what is assigned to its part {}; write {}(…)", dtype_name(x.type.dtype),
                                       dtype_name(value.type.dtype), dtype_name(x.type.dtype)));
-  if (broadcast_shapes(value.type.shape, kept) != kept)
-    trace.fail(at, fmt::format("the part is {}, what is assigned to it {}", shape_text(kept), shape_text(value.type.shape)));
+  if (broadcast_shapes(value.type.shape, kept) != kept) {
+    Diagnostic &error =
+        trace.error(at, fmt::format("the part is {}, what is assigned to it {}", shape_text(kept), shape_text(value.type.shape)));
+    note_sizes(error.operand(part.span), value, kept);
+    throw Poisoned{};
+  }
   Builder &b = this->at(at);
   Value placed = b.broadcast(broadcast(value, kept, at).value, shape, kept_axes), mask;
   if (!is_whole) {

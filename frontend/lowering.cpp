@@ -97,6 +97,8 @@ Lowering::Lowering(const Files &files, const SourceOptions &options, Diagnostics
 }
 
 std::optional<Module> Lowering::run() {
+  init_ = std::make_unique<Draft>();
+  seed_ = init_->input(Type{DType::i64, {}}, "seed", {});
   for (const ast::Item &item : model_.items)
     if (auto *constant = item.as<ast::Const>())
       try {
@@ -107,8 +109,6 @@ std::optional<Module> Lowering::run() {
     trace.error(model_.items.empty() ? Span{model_.source, 0, 0} : model_.items[0].span,
                 "nothing to compile: there is no `entry`");
 
-  init_ = std::make_unique<Draft>();
-  seed_ = init_->input(Type{DType::i64, {}}, "seed", {});
   for (int pass = 0; pass < most_passes; ++pass) {
     functions_.clear();
     queries_.clear();

@@ -146,7 +146,7 @@ private:
   void assign_state(const ast::Target &target, const Operand &given, const Span &op);
   void bind_loop_names(const ast::Loop &loop, const Operand &item);
   bool condition(const ast::Expr &expr);
-  void require(const ast::Require &require);
+  bool require(const ast::Require &require); // is it met, as far as this is known?
   void yield(const ast::Yield &yield, const Span &at);
   void return_values(const ast::Return &result);
 
@@ -155,7 +155,7 @@ private:
   std::vector<TensorRef> sequences(const ast::Loop &loop, int64_t &steps);
   TensorRef sequence(const ast::Expr &expr);
   Datum imported(const Datum &datum); // with the tensors that it holds, as the body being lowered sees them
-  void next_values(const std::string &name, const Binding &binding, const Datum &before, const Datum &after,
+  void next_values(const std::string &name, const Binding &binding, const Span &start, const Datum &before, const Datum &after,
                    std::vector<Value> &next);
 
   // ---- params and state (lowering_states.cpp)

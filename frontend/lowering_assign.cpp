@@ -80,8 +80,11 @@ void Lowering::assign_state(const ast::Target &target, const Operand &given, con
   using Kind = ast::Func::Kind;
   if (states_[state].trained && frame_->func->kind != Kind::entry && frame_->func->kind != Kind::optimizer)
     trace.fail(target.span, fmt::format("`{}` is a param: only entries and optimizers assign params", name));
-  if (!frame_->elementwise.empty() || emit.draft == init_.get())
-    trace.fail(target.span, "nothing can be assigned here");
+  if (!frame_->elementwise.empty())
+    trace.fail(target.span,
+               fmt::format("`{}` is elementwise, as its parameters are scalars: it assigns nothing", frame_->elementwise));
+  if (emit.draft == init_.get())
+    trace.fail(target.span, "an initialiser assigns nothing");
 
   const Operand before{current(state), target.name.span};
   const Type &type = states_[state].type;
@@ -93,7 +96,9 @@ void Lowering::assign_state(const ast::Target &target, const Operand &given, con
     if (value.type != type) {
       Diagnostic &error =
           trace.error(op, fmt::format("`{}` is {}, what is assigned to it {}", name, type_text(type), type_text(value.type)));
-      error.operand(target.span).operand(given.span).note(state_decls_[state]->head, "declared here");
+      error.operand(target.span).operand(given.span);
+      emit.note_sizes(error, value, type.shape);
+      error.note(state_decls_[state]->head, "declared here");
       throw Poisoned{};
     }
   } else {

@@ -65,15 +65,18 @@ Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
   const auto is_training = [](const Argument &argument) { return argument.name && argument.name->text == "training"; };
   if (auto mode = std::find_if(arguments.begin(), arguments.end(), is_training); mode != arguments.end()) {
     if (!mode->value.datum.is<bool>())
-      trace.fail(mode->value.span, "`training` is true or false, known at compile time");
+      trace.fail(mode->value.span,
+                 fmt::format("`training` must be true or false, known at compile time, not {}", kind_text(mode->value.datum)));
     training = *mode->value.datum.as<bool>();
     arguments.erase(mode);
   }
   if (call.as && (dtype || !function->func || function->grads))
     trace.fail(call.as->span, "this call owns no parameters: `as` has nothing to name");
   if (dtype) {
-    if (arguments.size() != 1 || arguments[0].name)
-      trace.fail(span, fmt::format("{}(x) takes one value", dtype_name(*dtype)));
+    if (arguments.size() != 1)
+      trace.fail(span, fmt::format("`{}` takes 1 argument, not {}", dtype_name(*dtype), arguments.size()));
+    if (const std::optional<ast::Name> &name = arguments[0].name)
+      trace.fail(name->span, fmt::format("`{}` has no parameter `{}`", dtype_name(*dtype), name->text));
     return emit.cast(arguments[0].value, *dtype, span);
   }
   if (function->func && !function->grads)

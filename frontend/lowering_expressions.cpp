@@ -1,6 +1,7 @@
 // Expressions: names, literals and operators. Calls are in lowering_calls.cpp.
 #include "frontend/lowering.h"
 
+#include <cassert>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -13,7 +14,7 @@ constexpr double longest_range = 1e6; // items of `a..b`
 
 Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(lowering) {
   if (lowering.depth_ >= deepest)
-    lowering.trace.fail(at, "functions and expressions are nested too deeply");
+    lowering.trace.fail(at, fmt::format("calls, blocks and expressions are nested more than {} levels deep", deepest));
   ++lowering.depth_;
 }
 
@@ -48,7 +49,8 @@ Datum Lowering::eval(const ast::Expr &expr) {
     refuse_if_elementwise(base.datum, "`.T`", expr.span);
     return call_builtin(*find_builtin("transpose"), {{std::nullopt, base}}, expr.span);
   }
-  trace.fail(expr.span, "`...` stands for sizes, in a list or a type");
+  assert(false && "`...` stands in lists and types, which know it");
+  throw Poisoned{};
 }
 
 Operand Lowering::operand(const ast::Expr &expr) {
@@ -113,6 +115,9 @@ std::optional<FunctionRef> Lowering::lookup_function(const std::string &name) co
 }
 
 Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
+  if (const ast::Decl *decl = names_.decl(ref.name, frame_->source); decl && !emit.draft && !frame_->names.count(ref.name))
+    trace.fail(span, fmt::format("`{}` is a {}: it has no value at compile time", ref.name, ast::spelling(decl->kind)),
+               decl->head, "declared here");
   if (std::optional<Datum> value = lookup_value(ref.name))
     return *value;
   if (std::optional<FunctionRef> function = lookup_function(ref.name))
@@ -182,7 +187,7 @@ std::vector<SubscriptValue> Lowering::subscripts(const std::vector<ast::Subscrip
       value.stop = number(s.stop);
       value.step = number(s.step);
       if (value.step == 0)
-        trace.fail(s.step->span, "a step of 0");
+        trace.fail(s.step->span, "the step of a slice must not be 0");
     }
     values.push_back(std::move(value));
   }

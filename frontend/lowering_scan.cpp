@@ -63,8 +63,10 @@ TensorRef Lowering::sequence(const ast::Expr &expr) {
   if (const auto *range = expr.as<ast::Binary>(); range && range->op == ast::BinaryOp::range) { // of any length
     const int64_t first = emit.whole_number(operand(*range->left), "the start"),
                   end = emit.whole_number(operand(*range->right), "the end");
-    if (end <= first || end > INT32_MAX || first < INT32_MIN)
-      trace.fail(expr.span, fmt::format("a loop over {}..{}: at least one i32", first, end));
+    if (end <= first)
+      trace.fail(expr.span, fmt::format("a loop over {}..{} has no step", first, end));
+    if (end > INT32_MAX || first < INT32_MIN)
+      trace.fail(expr.span, fmt::format("a loop over {}..{}: its numbers must fit into i32", first, end));
     Builder &b = emit.at(expr.span);
     const Value numbers = b.iota(DType::i32, {end - first}, 0);
     return emit.ref(first == 0 ? numbers : b.add(numbers, b.constant_int(b.type(numbers), first)));
@@ -99,14 +101,18 @@ std::vector<TensorRef> Lowering::sequences(const ast::Loop &loop, int64_t &steps
           exprs.push_back(arg.value.get());
       }
   if (exprs.empty())
-    trace.fail(loop.sequence->span, "`zip` of nothing");
+    trace.fail(loop.sequence->span, "`zip` needs a tensor to go along");
   std::vector<TensorRef> tensors;
   for (const ast::Expr *expr : exprs) {
     tensors.push_back(sequence(*expr));
     const int64_t count = tensors.back().type.shape[0];
-    if (tensors.size() > 1 && count != steps)
-      trace.fail(expr->span, fmt::format("{} steps of {} and {} of {}", steps, operand_text(exprs[0]->span), count,
-                                         operand_text(expr->span)));
+    if (tensors.size() > 1 && count != steps) {
+      Diagnostic &error = trace.error(expr->span, fmt::format("{} steps of {} and {} of {}", steps, operand_text(exprs[0]->span),
+                                                              count, operand_text(expr->span)));
+      emit.note_size(error, tensors[0], 0);
+      emit.note_size(error, tensors.back(), 0);
+      throw Poisoned{};
+    }
     steps = count;
   }
   if (loop.names.size() > 1 && loop.names.size() != tensors.size())
@@ -115,13 +121,14 @@ std::vector<TensorRef> Lowering::sequences(const ast::Loop &loop, int64_t &steps
 }
 
 // What a carry is after a step must be of the type that it had before, tensor by tensor.
-void Lowering::next_values(const std::string &name, const Binding &binding, const Datum &before, const Datum &after,
-                           std::vector<Value> &next) {
+void Lowering::next_values(const std::string &name, const Binding &binding, const Span &start, const Datum &before,
+                           const Datum &after, std::vector<Value> &next) {
   if (after.is<Poison>())
     throw Poisoned{};
   const auto fail = [&](std::string_view hint) {
-    trace.fail(binding.at, fmt::format("`{}` is {} before the loop and {} after a step: {}", name, kind_text(before),
-                                       kind_text(after), hint));
+    trace.fail(binding.at,
+               fmt::format("`{}` is {} before the loop and {} after a step: {}", name, kind_text(before), kind_text(after), hint),
+               start, "it starts here");
   };
   if (const auto *tensor = before.as<TensorRef>()) {
     if (!after.is<TensorRef>() && !(after.is<double>() || after.is<bool>()))
@@ -136,7 +143,7 @@ void Lowering::next_values(const std::string &name, const Binding &binding, cons
   const auto *list = before.list(), *now = after.list();
   if (list && now && list->size() == now->size()) {
     for (size_t i = 0; i < list->size(); ++i)
-      next_values(name, binding, (*list)[i], (*now)[i], next);
+      next_values(name, binding, start, (*list)[i], (*now)[i], next);
     return;
   }
   if (list ? true
@@ -193,12 +200,13 @@ void Lowering::run_scan(const ast::Loop &loop) {
   emit.draft = &body;
   body.b.loc = trace.loc(loop.word);
   try {
-    if (run_block(loop.body))
-      trace.fail(loop.word, "a `scan` runs all its steps: no `return` inside");
+    const bool returned = run_block(loop.body);
     if (poisoned_)
       throw Poisoned{};
+    if (returned)
+      trace.fail(loop.word, "a `scan` runs all its steps: no `return` inside");
     for (const std::string &name : carried)
-      next_values(name, frame_->names.at(name), starts[name], frame_->names.at(name).datum, next);
+      next_values(name, frame_->names.at(name), before.at(name).at, starts[name], frame_->names.at(name).datum, next);
     for (size_t i = 0; i < yields.size(); ++i) {
       if (yields[i].size() != 1)
         trace.fail(loop.targets[i].span, fmt::format("every step yields once; this one yields {} times", yields[i].size()));

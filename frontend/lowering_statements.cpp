@@ -47,8 +47,7 @@ bool Lowering::run_block(const ast::Block &block) {
     } catch (const Poisoned &) {
       recover();
     } catch (const Error &error) { // from the builder: what was not foreseen, above all sizes that overflow
-      const Span at = emit.draft ? trace.span(emit.draft->b.loc) : stmt.span;
-      trace.error(at ? at : stmt.span, error.what());
+      trace.error(emit.last ? emit.last : stmt.span, error.what());
       recover();
     }
     if (stmt.as<ast::Return>())
@@ -66,9 +65,10 @@ bool Lowering::run_statement(const ast::Stmt &stmt) {
     return run_loop(*loop);
   else if (auto *choice = stmt.as<ast::If>())
     return run_if(*choice);
-  else if (auto *needed = stmt.as<ast::Require>())
-    require(*needed);
-  else if (auto *given = stmt.as<ast::Yield>())
+  else if (auto *needed = stmt.as<ast::Require>(); needed && !require(*needed)) {
+    poisoned_ = true;
+    return true; // what follows counts on it
+  } else if (auto *given = stmt.as<ast::Yield>())
     yield(*given, stmt.span);
   else if (auto *step = stmt.as<ast::Update>())
     update(*step);
@@ -171,7 +171,7 @@ bool Lowering::run_if(const ast::If &choice) {
   return choice.otherwise && run_block(*choice.otherwise);
 }
 
-void Lowering::require(const ast::Require &require) {
+bool Lowering::require(const ast::Require &require) {
   const Datum condition = eval(*require.condition);
   std::string message;
   for (const ast::Require::Part &part : require.message) {
@@ -187,13 +187,14 @@ void Lowering::require(const ast::Require &require) {
   const std::optional<double> splat = tensor ? emit.draft->splat(tensor->value) : std::nullopt;
   if (const auto *decided = condition.as<bool>(); decided || splat) {
     if (decided ? *decided : *splat != 0)
-      return;
+      return true;
     trace.error_of_caller(require.condition->span, message);
-    throw Poisoned{};
+    return false;
   }
   if (!tensor || !is_bool(tensor->type.dtype))
     trace.fail(require.condition->span, fmt::format("the condition must be a bool, not {}", kind_text(condition)));
   emit.check(*tensor, message, require.condition->span);
+  return true;
 }
 
 void Lowering::yield(const ast::Yield &yield, const Span &at) {

@@ -4,6 +4,7 @@
 #include "frontend/lowering.h"
 
 #include <algorithm>
+#include <cassert>
 #include <fmt/format.h>
 
 namespace nnc {
@@ -53,8 +54,11 @@ void Lowering::take_part(Instance &instance, const std::string &part, const Span
 const std::string &Lowering::resolve(Instance &instance) {
   if (instance.resolved)
     return instance.path;
-  if (!instance.parent)
-    trace.fail(instance.call, fmt::format("`{}` keeps parameters or state, which has no place here", instance.func->name.text));
+  if (!instance.parent) {
+    trace.error_in_caller(instance.call,
+                          fmt::format("`{}` keeps parameters or state, which no const owns", instance.func->name.text));
+    throw Poisoned{};
+  }
   if (instance.parent->entry) {
     trace.error_at(instance.call, fmt::format("`{}` keeps parameters or state, and an entry owns nothing; call it in a `net`",
                                               instance.func->name.text));
@@ -159,18 +163,20 @@ Value Lowering::initial_value(const ast::Decl &decl, const std::optional<Type> &
     tensor = emit.broadcast(tensor, type->shape, value.span);
   if (tensor.type.dtype == computed->dtype)
     tensor = emit.converted(tensor, type->dtype, value.span);
-  if (tensor.type != *type)
-    trace.fail(value.span,
-               fmt::format("`{}` is {}, its initialiser {}", decl.name.text, type_text(*type), type_text(tensor.type)), decl.head,
-               "declared here");
+  if (tensor.type != *type) {
+    Diagnostic &error = trace.error(
+        value.span, fmt::format("`{}` is {}, its initialiser {}", decl.name.text, type_text(*type), type_text(tensor.type)));
+    emit.note_sizes(error, tensor, type->shape);
+    error.note(decl.head, "declared here");
+    throw Poisoned{};
+  }
   return tensor.value;
 }
 
 Datum Lowering::current(int state) {
   if (emit.draft == init_.get())
     return TensorRef{*initial_[state], states_[state].type, init_.get(), state};
-  if (!emit.draft)
-    trace.fail(state_decls_[state]->head, "a param or state has no value at compile time");
+  assert(emit.draft && "a state has no value at compile time");
   return TensorRef{emit.draft->state(state, states_[state], state_decls_[state]->head), states_[state].type, emit.draft, state};
 }
 
@@ -216,7 +222,7 @@ std::vector<int> Lowering::reached_states(const TensorRef &tensor, bool trained,
 Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, const Span &at) {
   const std::string_view word = trained ? "params" : "states";
   if (what.empty())
-    trace.fail(at, fmt::format("`{}` of what? A net, a tensor, or a pattern as in {}(\"mlp/*\")", word, word));
+    trace.fail(at, fmt::format("`{}` needs a net, a tensor, or a pattern as in {}(\"mlp/*\")", word, word));
   Query query{.patterns = {}, .trained = trained, .at = at};
   std::vector<int> found;
   std::map<int, TensorRef> values; // for those reached from a tensor, the value it was reached by

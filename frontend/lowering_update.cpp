@@ -104,7 +104,8 @@ void Lowering::update(const ast::Update &update) {
   }
   const std::vector<Operand> ps = items(given[0]), gs = items(given[1]);
   if (ps.size() != gs.size())
-    trace.fail(at, fmt::format("{} parameters and {} gradients", ps.size(), gs.size()));
+    trace.fail(at, fmt::format("{} parameter{} and {} gradient{}", ps.size(), ps.size() == 1 ? "" : "s", gs.size(),
+                               gs.size() == 1 ? "" : "s"));
   for (size_t i = 0; i < ps.size(); ++i)
     run_optimizer(*optimizer, ps[i], gs[i], named, at);
 }

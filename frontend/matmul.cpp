@@ -41,6 +41,8 @@ TensorRef Emit::matmul(const Operand &left, const Operand &right, const Span &at
     if (size_a > 1 && size_b > 1 && size_a != size_b) {
       Diagnostic &error = trace.error(at, fmt::format("sizes differ: {}, {}", label(0), label(1)));
       error.operand(left.span).operand(right.span);
+      note_size(error, sides[0], lead_a - back);
+      note_size(error, sides[1], lead_b - back);
       throw Poisoned{};
     }
     if (size_a > 1 || (size_a == 1 && size_b <= 1)) {

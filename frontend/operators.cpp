@@ -3,6 +3,7 @@
 #include "frontend/emit.h"
 
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>
@@ -96,7 +97,8 @@ Datum Emit::unary(UnaryOp op, const Operand &operand, const Span &at) {
     return fold_unary(trace, op, operand, at);
   const TensorRef x = tensor(operand);
   if (is_bool(x.type.dtype) != (op == UnaryOp::logical_not))
-    trace.fail(at, fmt::format("`{}` of {}", ast::spelling(op), type_text(x.type)));
+    trace.fail(at, fmt::format("`{}` of {}: only {}", ast::spelling(op), type_text(x.type),
+                               op == UnaryOp::logical_not ? "bools" : "numbers"));
   need_arithmetic(ast::spelling(op), {operand}, at);
   if (op == UnaryOp::plus)
     return x;
@@ -146,8 +148,10 @@ Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const
   case BinaryOp::rem:
     return elementwise(Op::rem, {left, right}, at);
   default:
-    trace.fail(at, "a list `a..b` is made at compile time, from numbers");
+    break;
   }
+  assert(false && "`a..b` is made by Lowering");
+  throw Poisoned{};
 }
 
 // A comparison with a number that the integer dtype's range decides: `label < 1000` of a u8.

@@ -67,7 +67,7 @@ void Parser::fail_expected(std::string_view what, const Span &open) {
   if (is(Tok::kw_as))
     fail(here(), "`as` names a call: it stands right behind the `)`");
   std::string message = fmt::format("expected {}, found {}", what, found());
-  if (is(Tok::assign))
+  if (is(Tok::assign) && what != "`(`")
     message += ": to compare, write `==`";
   Diagnostic &error = diagnostics_.error(here(), message);
   if (open)

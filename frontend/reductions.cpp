@@ -11,7 +11,7 @@ Shape Emit::axes_of(const TensorRef &tensor, const Operand &axis) {
   Shape axes = whole_numbers(axis, "an axis");
   for (int64_t &a : axes) {
     if (a < -rank || a >= rank)
-      trace.fail(axis.span, rank == 0 ? fmt::format("axis {} of a scalar", a)
+      trace.fail(axis.span, rank == 0 ? fmt::format("axis {} of {}, a scalar", a, type_text(tensor.type))
                                       : fmt::format("axis {} is outside 0..{} of {}", a, rank, type_text(tensor.type)));
     a = a < 0 ? a + rank : a;
   }

@@ -106,9 +106,9 @@ Datum Lowering::check_kind(const ast::Parameter &parameter, const Operand &argum
     break;
   }
   if (parameter.kind == ast::Kind::integer)
-    emit.whole_number(argument, fmt::format("`{}` =", parameter.name.text));
+    emit.whole_number(argument, fmt::format("`{}`", parameter.name.text));
   if (parameter.kind == ast::Kind::shape)
-    for (int64_t size : emit.whole_numbers(argument, "size"))
+    for (int64_t size : emit.whole_numbers(argument, "a size"))
       if (size < 1)
         trace.fail_in_caller(argument.span, fmt::format("a size must be at least 1, not {}", size), parameter.span);
   return argument.datum;
@@ -192,7 +192,7 @@ void Lowering::match_sizes(const ast::TypeExpr &type, const TensorRef &tensor, c
     } else {
       if (name && !lookup_value(*name))
         trace.fail(size->span, fmt::format("unknown size `{}`; a size that the call binds begins with a capital letter", *name));
-      const int64_t expected = emit.whole_number(operand(*size), "size");
+      const int64_t expected = emit.whole_number(operand(*size), "a size");
       if (shape[axis] != expected) {
         const std::string text(size->span.text());
         const bool literal = size->as<ast::Number>();
@@ -217,7 +217,7 @@ Type Lowering::type_of(const ast::TypeExpr &type) {
       shape.insert(shape.end(), frame_->leading->begin(), frame_->leading->end());
       continue;
     }
-    shape.push_back(emit.whole_number(operand(*size), "size"));
+    shape.push_back(emit.whole_number(operand(*size), "a size"));
     if (shape.back() < 1)
       trace.fail(size->span, fmt::format("a size must be at least 1, not {}", shape.back()));
   }
@@ -239,9 +239,8 @@ Operand Lowering::check_result(const ast::TypeExpr &type, const Operand &result)
     Diagnostic &error = trace.error(
         result.span, fmt::format("the result is {}, declared {}{}", type_text(tensor.type), type_text(expected),
                                  type.span.text() == type_text(expected) ? "" : fmt::format(" by `{}`", type.span.text())));
-    for (size_t i = 0; i < expected.shape.size() && tensor.type.shape.size() == expected.shape.size(); ++i)
-      if (tensor.type.shape[i] != expected.shape[i])
-        emit.note_size(error, tensor, static_cast<int64_t>(i));
+    emit.note_sizes(error, tensor, expected.shape);
+    error.note(type.span, "declared here");
     throw Poisoned{};
   }
   return {tensor, result.span};
@@ -251,15 +250,21 @@ Datum Lowering::check_results(const ast::Func &func, const Frame &callee, const 
   const bool elementwise = is_elementwise(func);
   std::vector<Datum> results;
   if (!func.results.empty() && func.results.size() != callee.results.size())
-    trace.fail(func.head, fmt::format("`{}` declares {} result{} and returns {}", func.name.text, func.results.size(),
-                                      func.results.size() == 1 ? "" : "s", callee.results.size()));
+    trace.fail(join(callee.results.front().span, callee.results.back().span),
+               fmt::format("`{}` declares {} result{} and returns {}", func.name.text, func.results.size(),
+                           func.results.size() == 1 ? "" : "s", callee.results.size()),
+               func.head, "declared here");
   for (size_t i = 0; i < callee.results.size(); ++i) {
     Operand result = callee.results[i];
     if (elementwise) {
       if (!func.results.empty())
         result = check_element(func.results[i], result, joint);
-      if (joint && result.datum.is<TensorRef>()) // the shape of all arguments together
+      if (const auto *tensor = result.datum.as<TensorRef>(); joint && tensor) { // the shape of all arguments together
+        if (broadcast_shapes(tensor->type.shape, *joint) != joint)
+          trace.fail(result.span, fmt::format("`{}` is elementwise: its result is {}, of arguments that are {}", func.name.text,
+                                              shape_text(tensor->type.shape), shape_text(*joint)));
         result.datum = emit.broadcast(emit.tensor(result), *joint, at);
+      }
     } else if (!func.results.empty()) {
       result = check_result(func.results[i], result);
     }
@@ -279,7 +284,8 @@ Operand Lowering::check_element(const ast::TypeExpr &type, const Operand &result
     return result;
   const TensorRef tensor = emit.tensor(result, *dtype);
   if (tensor.type.dtype != *dtype)
-    trace.fail(result.span, fmt::format("the result is {}, declared {}", dtype_name(tensor.type.dtype), dtype_name(*dtype)));
+    trace.fail(result.span, fmt::format("the result is {}, declared {}", dtype_name(tensor.type.dtype), dtype_name(*dtype)),
+               type.span, "declared here");
   return {tensor, result.span};
 }
 

@@ -83,4 +83,11 @@ void Emit::note_size(Diagnostic &diagnostic, const TensorRef &tensor, int64_t ax
   }
 }
 
+void Emit::note_sizes(Diagnostic &diagnostic, const TensorRef &tensor, const Shape &expected) const {
+  const Shape &shape = tensor.type.shape;
+  for (size_t i = 0; i < expected.size() && shape.size() == expected.size(); ++i)
+    if (shape[i] != expected[i])
+      note_size(diagnostic, tensor, static_cast<int64_t>(i));
+}
+
 } // namespace nnc

@@ -66,8 +66,7 @@ Datum pad(const BuiltinCall &c) {
   for (size_t axis = 0; axis < shape.size(); ++axis) {
     const auto [before, after] = widths_of(c, list ? (*list)[axis] : c[1].datum);
     start.push_back(before);
-    if (__builtin_add_overflow(shape[axis], before, &shape[axis]) || __builtin_add_overflow(shape[axis], after, &shape[axis]))
-      emit(c).trace.fail(c[1].span, "the padded tensor is too large");
+    shape[axis] += before + after; // below 2^47 + 2 * 2^53
   }
   const Shape ones(shape.size(), 1);
   return emit(c).ref(emit(c).at(c.at).pad(x.value, value.value, start, shape, ones));
@@ -82,10 +81,13 @@ Datum window(const BuiltinCall &c) {
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t size = x.type.shape[axes[i]];
     const __int128 span = static_cast<__int128>(sizes[i] - 1) * dilation[i] + 1;
-    if (span > size)
-      emit(c).trace.fail(c.at,
-                         fmt::format("a window of {}{} is larger than the input of {} along axis {}", sizes[i],
-                                     dilation[i] == 1 ? "" : fmt::format(", every {}. element,", dilation[i]), size, axes[i]));
+    if (span > size) {
+      Diagnostic &error = emit(c).trace.error(
+          c.at, fmt::format("a window of {}{} is larger than the input of {} along axis {}", sizes[i],
+                            dilation[i] == 1 ? "" : fmt::format(", every {}. element,", dilation[i]), size, axes[i]));
+      emit(c).note_size(error, x, axes[i]);
+      throw Poisoned{};
+    }
   }
   return emit(c).ref(emit(c).at(c.at).window(x.value, axes, sizes, stride, dilation));
 }
@@ -97,7 +99,7 @@ Datum unwindow(const BuiltinCall &c) {
     emit(c).trace.fail(c.at, fmt::format("{} holds no windows along {} axes", type_text(x.type), axis_count));
   Type whole{x.type.dtype, Shape(x.type.shape.begin(), x.type.shape.end() - axis_count)};
   if (is_bool(whole.dtype))
-    emit(c).trace.fail(c.at, "`unwindow` of bools");
+    emit(c).trace.fail(c[0].span, fmt::format("`unwindow` of {}; write i32(…)", type_text(x.type)));
   emit(c).need_arithmetic(c.builtin.name, {c[0]}, c.at);
   const Shape axes = sliding_axes(c, whole);
   const Shape sizes = numbers_for(c, 2, axes.size(), "a size", 1);

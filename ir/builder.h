@@ -55,7 +55,7 @@ public:
   Value scatter_add(Value updates, Value index, int64_t axis, Shape shape);
   Value argsort(Value a, int64_t axis);
   Value iota(DType dtype, Shape shape, int64_t axis);
-  // NumPy's rule: axes are aligned at the right, and an axis of size 1 repeats. Throws Error where they do not fit.
+  // NumPy's rule: axes are aligned at the right, and an axis of size 1 repeats. It must fit.
   Value broadcast_to(Value a, const Shape &shape);
 
   // Reductions, and their results broadcast back along the reduced axes.

@@ -6,6 +6,7 @@
 #include "ir/op.h"
 
 #include <algorithm>
+#include <cassert>
 #include <fmt/format.h>
 
 namespace nnc {
@@ -24,14 +25,6 @@ struct Query {
 
 template <typename... Args> [[noreturn]] void fail(const Query &q, fmt::format_string<Args...> text, Args &&...args) {
   throw Error(fmt::format("{}: {}", op_info(q.op).name, fmt::format(text, std::forward<Args>(args)...)));
-}
-
-Type checked(const Query &q, DType dtype, Shape shape) {
-  try {
-    return checked_type(dtype, std::move(shape));
-  } catch (const Error &error) {
-    fail(q, "{}", error.what());
-  }
 }
 
 // Elementwise.
@@ -94,7 +87,7 @@ Type infer_select(const Query &q) {
   return q.in[1];
 }
 
-Type infer_cast(const Query &q) { return checked(q, q.attrs.dtype, q.shape()); }
+Type infer_cast(const Query &q) { return checked_type(q.attrs.dtype, q.shape()); }
 
 Type infer_philox(const Query &q) {
   need_dtype(q, 0, DType::i64);
@@ -125,7 +118,7 @@ void need_increasing(const Query &q, const Shape &axes, size_t rank) {
 }
 
 Type infer_broadcast(const Query &q) {
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   const Shape &axes = q.attrs.axes;
   need_rank(q, AttrKey::axes, axes, q.shape().size());
   need_increasing(q, axes, result.shape.size());
@@ -151,7 +144,7 @@ Type infer_transpose(const Query &q) {
 }
 
 Type infer_reshape(const Query &q) {
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   if (result.elements() != q.in[0].elements())
     fail(q, "{} has {} elements, {} has {}", shape_text(q.shape()), q.in[0].elements(), shape_text(result.shape),
          result.elements());
@@ -176,7 +169,7 @@ void need_inside(const Query &q, const Shape &part, const Shape &whole) {
 }
 
 Type infer_slice(const Query &q) {
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   need_inside(q, result.shape, q.shape());
   return result;
 }
@@ -185,7 +178,7 @@ Type infer_pad(const Query &q) {
   need_same_dtypes(q);
   if (!q.shape(1).empty())
     fail(q, "the fill must be a scalar, not {}", shape_text(q.shape(1)));
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   need_rank(q, AttrKey::shape, result.shape, q.shape().size());
   need_inside(q, q.shape(), result.shape);
   return result;
@@ -210,14 +203,14 @@ Type infer_concat(const Query &q) {
     if (__builtin_add_overflow(size, part.shape[q.attrs.axis], &size))
       fail(q, "axis {} is too long", q.attrs.axis);
   }
-  return checked(q, q.dtype(), std::move(shape));
+  return checked_type(q.dtype(), std::move(shape));
 }
 
 Type infer_iota(const Query &q) {
   if (q.attrs.dtype != DType::i32 && q.attrs.dtype != DType::i64)
     fail(q, "i32 or i64 only, not {}", dtype_name(q.attrs.dtype));
   need_axis(q, q.attrs.shape);
-  return checked(q, q.attrs.dtype, q.attrs.shape);
+  return checked_type(q.attrs.dtype, q.attrs.shape);
 }
 
 // Windows: (places - 1) * stride + (size - 1) * dilation is the last element that is read along an axis of `whole`.
@@ -245,7 +238,7 @@ void need_windows(const Query &q, const Shape &whole, const Shape &windows) {
 }
 
 Type infer_window(const Query &q) {
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   need_windows(q, q.shape(), result.shape);
   return result;
 }
@@ -254,7 +247,7 @@ Type infer_window(const Query &q) {
 
 Type infer_unwindow(const Query &q) {
   need_number(q);
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   need_windows(q, result.shape, q.shape());
   return result;
 }
@@ -271,11 +264,11 @@ Shape gathered_shape(const Query &q, const Shape &whole, const Shape &index) {
   return shape;
 }
 
-Type infer_gather(const Query &q) { return checked(q, q.dtype(), gathered_shape(q, q.shape(), q.shape(1))); }
+Type infer_gather(const Query &q) { return checked_type(q.dtype(), gathered_shape(q, q.shape(), q.shape(1))); }
 
 Type infer_scatter_add(const Query &q) {
   need_number(q);
-  Type result = checked(q, q.dtype(), q.attrs.shape);
+  Type result = checked_type(q.dtype(), q.attrs.shape);
   if (const Shape updates = gathered_shape(q, result.shape, q.shape(1)); updates != q.shape())
     fail(q, "{} is added to {} at places {}: must be {}", shape_text(q.shape()), shape_text(result.shape), shape_text(q.shape(1)),
          shape_text(updates));
@@ -350,7 +343,7 @@ Type infer_dot(const Query &q) {
   Shape shape;
   for (char label : labels.result)
     shape.push_back(sizes[static_cast<int>(label)]);
-  return checked(q, wide_dtype(q.dtype()), std::move(shape));
+  return checked_type(wide_dtype(q.dtype()), std::move(shape));
 }
 
 // Ops that take what is for storage only: those that move it, and the two that widen it.
@@ -408,8 +401,7 @@ Type infer_type(Op op, std::span<const Type> operands, const Attrs &attrs) {
   };
   const Query query{op, operands, attrs};
   const Infer row = rows[static_cast<size_t>(op)];
-  if (!row)
-    fail(query, "has no type of its own");
+  assert(row && "its type does not follow from its operands");
   const int expected = op_info(op).operands;
   if (expected < 0 ? operands.empty() : operands.size() != static_cast<size_t>(expected))
     fail(query, "{} operands, not {}", expected < 0 ? "at least 1" : std::to_string(expected), operands.size());

@@ -90,7 +90,7 @@ void TextLexer::read_string() {
   while (end < text_.size() && text_[end] != '"' && text_[end] != '\n')
     end += text_[end] == '\\' ? 2 : 1;
   if (end >= text_.size() || text_[end] != '"')
-    fail(token_, "string without an end");
+    fail(token_, "the string is not closed: `\"` is missing on this line");
   take(TextToken::Kind::string, at_ + 1, end, end + 1);
 }
 
@@ -143,7 +143,7 @@ std::string TextLexer::unescaped(const TextToken &string) const {
       result += static_cast<char>(hex_digit(text[i + 2]) * 16 + hex_digit(text[i + 3]));
       i += 3;
     } else {
-      fail(string, "unknown escape in a string");
+      fail(string, "unknown escape: a string knows `\\\"`, `\\\\`, `\\n` and `\\x` with two digits");
     }
   }
   return result;

@@ -70,7 +70,7 @@ private:
   void expect_next(std::string_view what, size_t number) {
     const Token token = lexer_.peek();
     if (count() != static_cast<int>(number))
-      lexer_.fail(token, fmt::format("{} {} comes next", what, number));
+      lexer_.fail(token, fmt::format("{} {} comes next, not {}", what, number, token.text));
   }
 
   void parse_file() {
@@ -100,7 +100,7 @@ private:
     const Token kind = expect(Kind::name, "`param` or `carried`");
     state.trained = kind.text == "param";
     if (!state.trained && kind.text != "carried")
-      lexer_.fail(kind, "expected `param` or `carried`");
+      lexer_.fail(kind, fmt::format("expected `param` or `carried`, found `{}`", kind.text));
     if (!states_.emplace(state.path, static_cast<int>(module_.states.size())).second)
       lexer_.fail(token, fmt::format("two states are called `{}`", state.path));
     module_.states.push_back(std::move(state));
@@ -148,7 +148,7 @@ private:
         lexer_.fail(path, fmt::format("unknown state `{}`", path.text));
       arg.state = found->second;
     } else if (kind.text != "input") {
-      lexer_.fail(kind, "expected `input` or `state`");
+      lexer_.fail(kind, fmt::format("expected `input` or `state`, found `{}`", kind.text));
     }
     function.nodes.back().loc = place();
     function.arg_info.push_back(arg);
@@ -236,7 +236,7 @@ private:
     if (name.text == "grad")
       return parse_grad(scope, names);
     if (names.size() != 1)
-      lexer_.fail(names[1], fmt::format("`{}` has one result", name.text));
+      lexer_.fail(names[1], fmt::format("`{}` has one result, not {}", name.text, names.size()));
     if (name.text == "constant")
       return parse_constant(scope, names);
 
@@ -269,7 +269,8 @@ private:
       lexer_.fail(name, error.what());
     }
     if (inferred != node.types[0])
-      lexer_.fail(type_place, fmt::format("`{}` gives {} here", name.text, type_text(inferred)));
+      lexer_.fail(type_place,
+                  fmt::format("`{}` gives {} here, not {}", name.text, type_text(inferred), type_text(node.types[0])));
     add(scope, std::move(node), names);
   }
 
@@ -477,7 +478,7 @@ private:
                   fmt::format("{} names, {} types and {} yielded values", names.size(), node.types.size(), body.results.size()));
     for (size_t i = 0; i < node.types.size(); ++i)
       if (const Type type = result_type(node, body, i); type != node.types[i])
-        lexer_.fail(types_place, fmt::format("the body yields {} here", type_text(type)));
+        lexer_.fail(types_place, fmt::format("the body yields {} here, not {}", type_text(type), type_text(node.types[i])));
     node.body = std::make_shared<const Region>(std::move(body));
     add(scope, std::move(node), names);
   }

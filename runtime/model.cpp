@@ -129,16 +129,20 @@ Model Model::load(const std::string &file) {
 const nnc_entry_info *Model::find_entry(std::string_view name) const { return find(entries(), name); }
 const nnc_tensor_info *Model::find_state(std::string_view name) const { return find(states(), name); }
 
-AlignedBlock::AlignedBlock(uint64_t bytes)
-    : data_(static_cast<std::byte *>(::operator new(bytes, std::align_val_t(64)))), size_(bytes) {
+AlignedBlock::AlignedBlock(uint64_t bytes, const std::string &what)
+    : data_(static_cast<std::byte *>(::operator new(bytes, std::align_val_t(64), std::nothrow))), size_(bytes) {
+  if (!data_)
+    throw std::runtime_error("out of memory: " + std::to_string(bytes) + " bytes for " + what);
   std::memset(data_.get(), 0, bytes);
 }
 
 void AlignedBlock::Free::operator()(std::byte *data) const { ::operator delete(data, std::align_val_t(64)); }
 
 Session::Session(Model model, ThreadPool *pool)
-    : model_(std::move(model)), state_(model_.info().state_bytes),
-      workspace_(largest_workspace(model_, pool ? pool->threads() : 1)), context_{} {
+    : model_(std::move(model)),
+      state_(model_.info().state_bytes, std::string("the parameters and state of ") + model_.info().model),
+      workspace_(largest_workspace(model_, pool ? pool->threads() : 1), std::string("the workspace of ") + model_.info().model),
+      context_{} {
   context_.struct_size = sizeof context_;
   context_.workspace_bytes = workspace_.size();
   if (pool) {

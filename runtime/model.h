@@ -78,7 +78,8 @@ private:
 // Zeroed memory on a 64-byte boundary.
 class AlignedBlock {
 public:
-  explicit AlignedBlock(uint64_t bytes);
+  // `what` says what it is for where there is no memory left.
+  explicit AlignedBlock(uint64_t bytes, const std::string &what = "a block");
   std::byte *data() const { return data_.get(); }
   uint64_t size() const { return size_; }
 

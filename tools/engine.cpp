@@ -40,7 +40,8 @@ private:
 class Interpreter : public Engine {
 public:
   explicit Interpreter(const Plan &plan)
-      : description_(plan), model_(description_.info()), state_(static_cast<uint64_t>(plan.state_bytes)) {}
+      : description_(plan), model_(description_.info()),
+        state_(static_cast<uint64_t>(plan.state_bytes), "the parameters and state of " + plan.model) {}
 
   const Model &model() const override { return model_; }
   std::byte *state() const override { return state_.data(); }

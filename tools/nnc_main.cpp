@@ -10,10 +10,14 @@
 #include <exception>
 #include <map>
 #include <new>
+#include <string_view>
 
 using namespace nnc;
 
 namespace {
+
+// Is it meant as a command: neither an option nor the name of a file?
+bool is_bare_word(std::string_view word) { return !word.starts_with('-') && word.find_first_of("./") == word.npos; }
 
 // Places and files come first in what Error says: "mlp.nn:7:14: error: …", "x.npy: …".
 void say(const std::string &text) {
@@ -33,6 +37,13 @@ int main(int argc, char **argv) {
     report_fatal_errors();
     forget_options();
     const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
+    if (argc > 1 && command == commands.end() && is_bare_word(argv[1])) {
+      std::string names;
+      for (const auto &[name, run] : commands)
+        names += (names.empty() ? "`" : "`, `") + name;
+      throw Error(fmt::format("there is no command `{}`; there are {}`, and without one FILE.nn is compiled (see `nnc --help`)",
+                              argv[1], names));
+    }
     const int code = command == commands.end() ? compile_command(argc, argv) : command->second(argc - 1, argv + 1);
     if (std::fflush(stdout) != 0)
       throw Error("standard output: cannot be written");

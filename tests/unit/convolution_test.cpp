@@ -308,44 +308,5 @@ TEST(Einsum, IsTheSumOfProducts) {
   }
 }
 
-TEST(Convolution, WhatDoesNotFitIsSaid) {
-  const std::vector<std::pair<std::string, std::string>> rows = {
-      {"y = einsum(\"ij,jk\", a, b)", "2:12: error: `einsum` needs `->` and the labels of the result: \"ij,jk->ik\""},
-      {"y = einsum(\"ij,jk->ii\", a, b)", "label `i` stands twice in the result"},
-      {"y = einsum(\"ij,jk->im\", a, b)", "label `m` of the result stands in no operand"},
-      {"y = einsum(\"ij,jk->ik\", a, a)", "2:5: error: sizes of `j` differ: 3 in `a`, 2 in `a`"},
-      {"y = einsum(\"ij->ij\", a, b)", "labels for 1 operand, and 2 given"},
-      {"y = einsum(\"ijk->ij\", a)", "2:23: error: 3 labels for f32[2,3]"},
-      {"y = einsum(\"i1->i\", a)", "`1` is no label: letters, and `...` once for each operand"},
-      {"y = einsum(\"...,...->...\", a, b)", "`...` is [3,4] here and [2,3] before"},
-      {"y = einsum(\"...j->j\", a)", "`...` stands in an operand and not in the result"},
-      {"y = einsum(a, b)", "`einsum` takes its labels first"},
-      {"y = window(a, 1, 5)", "2:5: error: a window of 5 is larger than the input of 3 along axis 1"},
-      {"y = window(a, 1, 3, 1, 2)", "a window of 3, every 2. element, is larger than the input of 3 along axis 1"},
-      {"y = window(a, [1, 0], 2)", "the axes of `window` must stand from front to back"},
-      {"y = window(a, 1, [2, 2])", "2 numbers for 1 axes"},
-      {"y = window(a, 1, 2, 0)", "the stride must be at least 1, not 0"},
-      {"y = unwindow(a, 0, 3)", "2 windows of 3 need 4 elements along axis 0, not 3"},
-      {"y = pad(a, [1, 2, 3])", "widths for 3 axes of f32[2,3]"},
-      {"y = pad(a, -1)", "a width must be at least 0, not -1; to cut, write x[a:b]"},
-      {"y = pad(a, [1, [1, 2, 3]])", "the widths of an axis are a number or [before, after], not [1, 2, 3]"},
-      {"y = pad(a, 1, b)", "`pad` fills with one number, not with f32[3,4]"},
-      {"y = convolve(x, w, padding = \"valid\")", "2:5: error: a window of 5 is larger than the padded input of 3"},
-      {"y = convolve(x, w, padding = \"none\")", "padding is same, valid, a number or a list, not none"},
-      {"y = convolve(x, w, stride = [1, 2, 3])", "3 numbers for 2 axes"},
-      {"y = max_pool(x, 9)", "a window of 9 is larger than the padded input of 8"},
-      {"y = f(x)", "3 groups do not divide 4 channels"},
-      {"y = g(x)", "2 groups do not divide 5 units"},
-  };
-  const std::string nets = "net f(x: f32[N, H, W, C]) = conv2d(x, 6, 3, groups = 3)\nnet g(x: f32[N, H, W, C]) = conv2d(x, 5, 3, "
-                           "groups = 2)\n";
-  for (const auto &[line, message] : rows) {
-    SCOPED_TRACE(line);
-    const std::string errors = errors_of("entry go(a: f32[2, 3], b: f32[3, 4], x: f32[1, 8, 3, 4], w: f32[2, 5, 4, 2]) {\n" +
-                                         line + "\nreturn ok = 1\n}\n" + nets);
-    EXPECT_NE(errors.find(message), std::string::npos) << errors;
-  }
-}
-
 } // namespace
 } // namespace nnc

@@ -49,7 +49,7 @@ TEST(Infer, Views) {
             "broadcast: axes [1,0] must increase within 0..2");
   EXPECT_EQ(inferred(Op::broadcast, {f32({2})}, {.axes = {}, .shape = {2}}), "broadcast: axes has 0 entries, must have 1");
   EXPECT_EQ(inferred(Op::broadcast, {f32()}, {.axes = {}, .shape = {1000000, 1000000, 1000000}}),
-            "broadcast: f32[1000000,1000000,1000000] needs more than 2^47 bytes");
+            "f32[1000000,1000000,1000000] needs more than 2^47 bytes");
   EXPECT_EQ(inferred(Op::transpose, {f32({2, 3, 4})}, {.axes = {2, 0, 1}}), "f32[4,2,3]");
   EXPECT_EQ(inferred(Op::transpose, {f32({2, 3})}, {.axes = {0, 0}}), "transpose: axes [0,0] are no permutation of 0..2");
   EXPECT_EQ(inferred(Op::reshape, {f32({2, 3})}, {.shape = {6, 1}}), "f32[6,1]");
@@ -159,8 +159,6 @@ TEST(Builder, BroadcastsAsNumPyDoes) {
   const Value y = b.broadcast_to(x, {2, 3, 4});
   EXPECT_EQ(b.shape(y), (Shape{2, 3, 4}));
   EXPECT_EQ(region.node(y).attrs.axes, (Shape{1}));
-  EXPECT_THROW(b.broadcast_to(x, {3}), Error);
-  EXPECT_THROW(b.broadcast_to(x, {2, 4}), Error);
   EXPECT_EQ(broadcast_shapes({8, 1, 6, 1}, {7, 1, 5}), (Shape{8, 7, 6, 5}));
   EXPECT_EQ(broadcast_shapes({}, {2}), (Shape{2}));
   EXPECT_EQ(broadcast_shapes({2, 1}, {8, 4, 3}), std::nullopt);

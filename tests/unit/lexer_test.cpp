@@ -110,23 +110,7 @@ TEST(Lexer, ReadsStrings) {
   EXPECT_EQ(errors("'abc'"), "1:1 strings stand in double quotes: \"…\"");
 }
 
-TEST(Lexer, ReadsForeignSignsAsWhatTheyMean) {
-  EXPECT_EQ(kind("& b"), Tok::kw_and);
-  EXPECT_EQ(errors("a & b"), "1:3 there is no operator `&`: write `and`, also between tensors");
-  EXPECT_EQ(errors("a && b"), "1:3 write `and` instead of `&&`");
-  EXPECT_EQ(errors("a | b"), "1:3 there is no operator `|`: write `or`, also between tensors");
-  EXPECT_EQ(errors("!a"), "1:1 write `not` instead of `!`");
-  EXPECT_EQ(errors("a ^ 2"), "1:3 there is no operator `^`: a power is `x ** 2`");
-  EXPECT_EQ(errors("a − b × c"), "1:3 this minus sign is not the ASCII one: write `-`\n1:7 write `*` instead of `×`");
-}
-
-TEST(Lexer, RefusesOtherCharacters) {
-  EXPECT_EQ(errors("a ? b"), "1:3 there is no `?`: write `where(c, a, b)`, or an `if` block for what is known when compiling");
-  EXPECT_EQ(errors("größe = 1"), "1:3 unexpected `ö`: names are made of the letters a-z and A-Z, digits and `_`\n"
-                                 "1:4 unexpected `ß`: names are made of the letters a-z and A-Z, digits and `_`");
-  EXPECT_EQ(errors("a\x01"), "1:2 unexpected control character 0x01");
-  EXPECT_EQ(errors("a \\\n+ b"), "1:3 unexpected `\\`: a line goes on inside brackets and after an operator");
-}
+TEST(Lexer, ReadsForeignSignsAsWhatTheyMean) { EXPECT_EQ(kind("& b"), Tok::kw_and); }
 
 TEST(Lexer, RefusesWhatIsNoText) {
   EXPECT_EQ(errors(std::string("x\0y", 3)), "1:2 byte 0x00: this file is not UTF-8 text");

@@ -34,11 +34,6 @@ TEST(LoweringIndexing, KnownPlacesAreCheckedWhenCompiling) {
   for (const Result &result : module.functions[0].function_results)
     EXPECT_NE(result.kind, Result::Kind::check);
   expect_near(Interpreted(module).call("go", {table}).at("y"), {8, 10, 6, 8});
-  EXPECT_NE(errors_of("entry go(t: f32[3, 2]) {\n  return y = t[arange(3) + 1]\n}")
-                .find("2:16: error: index 3 is outside 0..3 of axis 0 of `t`, f32[3,2]"),
-            std::string::npos);
-  EXPECT_NE(errors_of("entry go(t: f32[3, 2]) { return y = t[:, [0, -3]] }").find("index -3 is outside 0..2 of axis 1"),
-            std::string::npos);
 }
 
 TEST(LoweringIndexing, PlacesThatWereFoundNeedNoCheck) {
@@ -61,14 +56,14 @@ TEST(LoweringIndexing, RunTimePlacesAreCheckedBeforeAnythingIsWritten) {
   expect_near(written, {0, 0, 5, 6, 0, 0});
   for (double bad : {-1.0, 3.0}) {
     model.call("go", {f32s({2}, {7, 8}), i32s({}, {bad})});
-    EXPECT_EQ(model.failed, "index outside 0..2");
+    EXPECT_EQ(model.failed, "index outside 0..3 of axis 0 of `s`, f32[3,2]");
     EXPECT_TRUE(same_bits(model.state("s"), written));
   }
   expect_near(model.call("read", {tensor(DType::i64, {2}, {1, 2}), tensor(DType::u8, {}, {1})}).at("y"), {5, 0});
   model.call("read", {tensor(DType::i64, {2}, {4294967297.0, 2}), tensor(DType::u8, {}, {1})}); // 2^32 + 1 is not 1
-  EXPECT_EQ(model.failed, "index outside 0..2");
+  EXPECT_EQ(model.failed, "index outside 0..3 of axis 0 of `s`, f32[3,2]");
   model.call("read", {tensor(DType::i64, {2}, {1, 2}), tensor(DType::u8, {}, {2})});
-  EXPECT_EQ(model.failed, "index outside 0..1");
+  EXPECT_EQ(model.failed, "index outside 0..2 of axis 1 of `s`, f32[3,2]");
 }
 
 TEST(LoweringIndexing, ReplacesAtARunTimePosition) {
@@ -79,30 +74,6 @@ TEST(LoweringIndexing, ReplacesAtARunTimePosition) {
   expect_near(y.at("b"), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 11});
   expect_near(y.at("c"), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 5, 11});
   expect_near(y.at("d"), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1, 11});
-}
-
-TEST(LoweringIndexing, Refuses) {
-  const std::map<std::string, std::string> cases = {
-      {"y = x[m]", "2:9: error: a mask, bool[3], is no index; to choose, write where(mask, a, b)"},
-      {"y = x[f]", "2:9: error: an index must be whole numbers, not f32[3]; write i32(…)"},
-      {"y = x[[0.5]]", "0.5 does not fit into i32"},
-      {"y = x[i, i]", "two indices with axes of their own, i32[3] and i32[3]"},
-      {"x[i] = 0; y = x", "the places i32[3] name no one part; write where(…) or scatter_add(…)"},
-      {"y = scatter_add(x, i, 0)", "a size must be at least 1, not 0"},
-      {"y = scatter_add(x, i, 5, axis = 1)", "i32[3] are places along axis 1, and f32[3,4] has other sizes there"},
-      {"y = scatter_add(m, i, 5)", "`scatter_add` of bool[3]; write i32(…)"},
-      {"y = argsort(m)", "`argsort` of bool[3]; write i32(…)"},
-      {"y = argsort(x, axis = 2)", "axis 2"},
-      {"y, z = top_k(f, 4)", "the 4 largest of 3"},
-      {"y = take_along(x, i)", "the index must have the axes of what it picks from"},
-      {"y = segment_sum(x, arange(4), 3)", "i32[4] are places along axis 0, and f32[3,4] has other sizes there"},
-  };
-  for (const auto &[line, message] : cases)
-    EXPECT_NE(
-        errors_of("entry go(x: f32[3, 4], i: i32[3], m: bool[3], f: f32[3]) {\n  " + line + "\n  return y\n}").find(message),
-        std::string::npos)
-        << line << "\n"
-        << errors_of("entry go(x: f32[3, 4], i: i32[3], m: bool[3], f: f32[3]) {\n  " + line + "\n  return y\n}");
 }
 
 TEST(LoweringIndexing, Segments) {
@@ -179,7 +150,7 @@ TEST(LoweringIndexing, EmbeddingsLearn) {
     EXPECT_NEAR(after.get(k), before.get(k) - uses * 2 / 9 * (before.get(k) - 1), 1e-6) << k;
   }
   model.call("go", {i32s({3}, {2, 4, 2}), f32s({3, 3}, {1, 1, 1, 1, 1, 1, 1, 1, 1})});
-  EXPECT_EQ(model.failed, "token outside 0..3");
+  EXPECT_EQ(model.failed, "token outside 0..4");
   EXPECT_TRUE(same_bits(model.state("table/embedding_0/table"), after));
 }
 

@@ -104,7 +104,7 @@ TEST(LoweringLibrary, CrossEntropyAndItsDerivative) {
 
   const auto none = session.call("go", {f32s({3, 4}, x), tensor(DType::u8, {3}, {2, 4, 1})});
   EXPECT_TRUE(none.empty());
-  EXPECT_EQ(session.failed, "label outside 0..3");
+  EXPECT_EQ(session.failed, "label outside 0..4");
 }
 
 TEST(LoweringLibrary, AByteNeedsNoCheckAgainstWhatItCannotBe) {

@@ -86,7 +86,7 @@ TEST(LoweringPrograms, DigitsAreToldApart) {
   EXPECT_EQ(model.call("evaluate", {x, label}).at("correct").get_int(0), 8);
   label.set_int(3, 10);
   model.call("train_step", {x, label});
-  EXPECT_EQ(model.failed, "label outside 0..9");
+  EXPECT_EQ(model.failed, "label outside 0..10");
 }
 
 TEST(LoweringPrograms, GraphNetworkLearns) {

@@ -149,27 +149,6 @@ TEST(LoweringRandom, DropoutDropsInTrainingOnly) {
   EXPECT_EQ(numbers(trained.at("slope")), y); // a draw is a constant to grad
 }
 
-TEST(LoweringRandom, Errors) {
-  const auto expect = [](const std::string &text, const std::string &message) {
-    EXPECT_NE(errors_of(text).find(message), std::string::npos) << errors_of(text);
-  };
-  expect("entry go(x: f32[3]) { return y = dropout(x, 1) }\n", "1:34: error: the rate of dropout must be at least 0 and below 1");
-  expect("entry go(x: f32[3]) { return y = dropout(x, -0.1) }\n", "at least 0 and below 1");
-  expect("entry go() { return y = uniform([3], seed = 0.5) }\n", "0.5 does not fit into i64");
-  expect("entry go(s: f32) { return y = uniform([3], seed = s) }\n",
-         "a seed is a whole number or one scalar of integers, not f32");
-  expect("entry go(s: i32[2]) { return y = uniform([3], seed = s) }\n", "not i32[2]");
-  expect("fn f(x: T) = x + uniform([1])\nentry go(x: f32[3]) { return y = f(x) }\n",
-         "`f` is elementwise, as its parameters are scalars: it draws no random numbers");
-  expect("net random() {\n  state seed: i64 = zeros()\n  seed := seed + 1\n  return seed\n}\n"
-         "entry go() { return y = random() }\nentry draw() { return y = uniform([2]) }\n",
-         "2:3: error: `random/seed` is where random draws in entries keep their place; choose another name");
-  expect("entry draw() { return y = uniform([2]) }\n"
-         "net random() {\n  state seed: i64 = zeros()\n  seed := seed + 1\n  return seed\n}\n"
-         "entry go() { return y = random() }\n",
-         "3:3: error: `random/seed` is where random draws in entries keep their place; choose another name");
-}
-
 // Who asks for gradients of parameters without an `update` probably wants the code for training.
 TEST(LoweringRandom, GradientsOutsideOfTrainingAreWarnedOf) {
   const auto warnings = [](const std::string &entry) {

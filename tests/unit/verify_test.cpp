@@ -49,6 +49,12 @@ void change_body(Function &f, const std::function<void(Region &)> &change) {
   node.body = std::make_shared<const Region>(std::move(body));
 }
 
+// The fused node as a loop.
+void make_scan(Function &f, const ScanInfo &info) {
+  named(f, "w.next").op = Op::scan;
+  named(f, "w.next").scan = info;
+}
+
 TEST(Verify, NamesWhatIsWrong) {
   ASSERT_EQ(verify(sound()), "");
   const Type scalar{DType::f32, {}};
@@ -120,6 +126,26 @@ TEST(Verify, NamesWhatIsWrong) {
       {"`step`: state `net/w` is written twice",
        [](Module &, Function &f) { f.function_results.push_back(f.function_results[1]); }},
       {"`step`: a check must be a scalar bool, not f32[2]", [](Module &, Function &f) { f.function_results[2].value = {0, 0}; }},
+      {"`step`: `%y` (add): a place is negative", [](Module &, Function &f) { named(f, "y").loc.order = -1; }},
+      {"`a b` in a path is no name", [](Module &m, Function &) { m.paths[1][0].function = "a b"; }},
+      {"`step`: `%c` (constant): its data have 4 bytes, not 8",
+       [](Module &, Function &f) {
+         Tensor data = *named(f, "c").data;
+         data.bytes.resize(4);
+         named(f, "c").data = std::make_shared<const Tensor>(data);
+       }},
+      {"`step`: `%c` (constant): a constant has no operands", [](Module &, Function &f) { named(f, "c").operands = {{0, 0}}; }},
+      {"`step`: `%c` (constant): steps belong to scans only", [](Module &, Function &f) { named(f, "c").scan.steps = 3; }},
+      {"`step`: `%w` (arg): an argument has no operands", [](Module &, Function &f) { f.nodes[1].operands = {{0, 0}}; }},
+      {"`step`: `%w.next` (fused): result 1 is f32, the body gives f32[2]",
+       [&](Module &, Function &f) { named(f, "w.next").types = {scalar}; }},
+      {"`step`: `%w.next` (scan): 2 carries and 0 slices of 1 arguments",
+       [](Module &, Function &f) { make_scan(f, {.steps = 2, .carries = 2}); }},
+      {"`step`: `%w.next` (scan): operand 1 is f32[2], the body's argument takes f32[2,2]",
+       [](Module &, Function &f) { make_scan(f, {.steps = 2, .slices = 1}); }},
+      {"`step`: `%w.next` (scan): it has 0 steps", [](Module &, Function &f) { make_scan(f, {.steps = 0, .carries = 1}); }},
+      {"`step`: there are fewer nodes than arguments", [](Module &, Function &f) { f.args = 99; }},
+      {"`step`: a function's results are its function_results", [](Module &, Function &f) { f.results = {{0, 0}}; }},
       {"two functions are called `step`", [](Module &m, Function &f) { m.functions.push_back(Function(f)); }},
   };
   for (const Case &one : cases) {
