@@ -19,6 +19,14 @@ bool has_long_functions(const Kernel &kernel) {
   });
 }
 
+// Bytes of an element, as far as lanes go by it. What random bits are drawn from, a seed and counters, is no vector in memory:
+// the seed is a number, and each of the two registers that one vector of counters takes waits less for the other.
+int64_t lane_bytes(const KernelNode &node, int vector_axis) {
+  const bool seed = node.op == Op::arg && !(node.depends >> vector_axis & 1);
+  const bool counter = node.home != Home::row && (node.op == Op::iota || is_elementwise(node.op));
+  return node.dtype == DType::i64 && (seed || counter) ? dtype_size(DType::i32) : dtype_size(wide_dtype(node.dtype));
+}
+
 // Lanes of a kernel: a register of its widest dtype that varies along the vector axis. Where long functions are computed two
 // short registers: operation by operation two run side by side, and constants are loaded once for both.
 unsigned kernel_width(const Kernel &kernel, const Target &target) {
@@ -27,7 +35,7 @@ unsigned kernel_width(const Kernel &kernel, const Target &target) {
   int64_t widest = 1;
   for (const KernelNode &node : kernel.nodes)
     if (node.op != Op::constant)
-      widest = std::max(widest, dtype_size(wide_dtype(node.dtype)));
+      widest = std::max(widest, lane_bytes(node, kernel.vector_axis));
   constexpr int64_t most_bytes = 64; // of a vector in a row home
   int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes, most_bytes);
   if (kernel.recipe == Recipe::loop && has_long_functions(kernel) && kernel.axes[kernel.vector_axis].size >= 4 * doubled / widest)

@@ -4,6 +4,7 @@
 #include "passes/simplify.h"
 
 #include <cmath>
+#include <functional>
 
 namespace nnc {
 
@@ -203,6 +204,51 @@ Value gather_scales(Simplifier &s, const Node &node) {
   return s.build.mul(number ? x : s.build.mul(x, without_number(s, b)), s.build.constant(node.type(), c * d));
 }
 
+// A product or quotient that is written anew without a factor: nobody else reads it, and it is not too far down.
+bool is_open(Simplifier &s, Value v, int depth) {
+  constexpr int deepest = 6;
+  return depth <= deepest && (s.is(v, Op::mul) || s.is(v, Op::div)) && s.single_use(v);
+}
+
+// The factors of an open product, from the top down, until one is `found`. A dividend has factors, but is none itself.
+bool any_factor(Simplifier &s, Value v, const std::function<bool(Value)> &found, int depth = 0) {
+  if (!is_open(s, v, depth))
+    return depth > 0 && found(v);
+  const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (s.is(v, Op::div))
+    return is_open(s, a, depth + 1) && any_factor(s, a, found, depth + 1);
+  return any_factor(s, a, found, depth + 1) || any_factor(s, b, found, depth + 1);
+}
+
+// The same product without `factor`, which is one of those.
+Value without_factor(Simplifier &s, Value v, Value factor, int depth = 0) {
+  const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  if (s.is(v, Op::div))
+    return s.build.div(without_factor(s, a, factor, depth + 1), b);
+  if (a == factor || b == factor)
+    return a == factor ? b : a;
+  const bool in_a = any_factor(s, a, [&](Value x) { return x == factor; }, depth + 1);
+  return in_a ? s.build.mul(without_factor(s, a, factor, depth + 1), b) : s.build.mul(a, without_factor(s, b, factor, depth + 1));
+}
+
+// x * y + x * z = x * (y + z), however deep in the products x is; the same for -. What is left is often known earlier: of
+// the derivative of gelu, it is all but the one factor that comes from behind.
+Value common_factor(Simplifier &s, const Node &node) {
+  const Value a = node.operands[0], b = node.operands[1];
+  if (!floats(node) || a == b)
+    return {};
+  Value common;
+  const auto is_common = [&](Value x) {
+    if (s.is_splat(x) || !any_factor(s, b, [&](Value y) { return y == x; }))
+      return false;
+    common = x;
+    return true;
+  };
+  if (!any_factor(s, a, is_common))
+    return {};
+  return s.build.mul(common, s.build.op(node.op, {without_factor(s, a, common), without_factor(s, b, common)}));
+}
+
 } // namespace
 
 std::vector<SimplifyRule> arithmetic_rules() {
@@ -226,6 +272,8 @@ std::vector<SimplifyRule> arithmetic_rules() {
       {"merge_scales", Op::mul, merge_scales, "(x * c) * d = x * cd, (x / c) * d = x * (d/c), (c / x) * d = cd / x", two_ulp},
       {"merge_scales", Op::div, merge_scales, "(x * c) / d = x * (c/d), (x / c) / d = x / cd, d / (x * c) = (d/c) / x", two_ulp},
       {"gather_scales", Op::mul, gather_scales, "((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd", two_ulp},
+      {"common_factor", Op::add, common_factor, "x * y + x * z = x * (y + z)", factored},
+      {"common_factor", Op::sub, common_factor, "x * y - x * z = x * (y - z)", factored},
   };
 }
 

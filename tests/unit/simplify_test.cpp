@@ -64,6 +64,11 @@ const std::vector<Example> &examples() {
        "%0 = mul(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
       {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = mul(%y, 5) : f32[2,3]\n%z = mul(%1, %2) : f32[2,3]",
        "%0 = mul(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
+      {"common_factor",
+       "%1 = exp(%y) : f32[2,3]\n%2 = mul(%x, %1) : f32[2,3]\n%3 = mul(%2, %y) : f32[2,3]\n%4 = mul(%3, 3) : f32[2,3]\n"
+       "%5 = div(%y, %1) : f32[2,3]\n%6 = mul(%5, %x) : f32[2,3]\n%z = sub(%4, %6) : f32[2,3]",
+       "%0 = exp(%y) : f32[2,3]\n%1 = div(%y, %0) : f32[2,3]\n%2 = mul(%0, %y) : f32[2,3]\n%3 = mul(%2, 3) : f32[2,3]\n"
+       "%4 = sub(%3, %1) : f32[2,3]\n%z = mul(%x, %4) : f32[2,3]"},
       {"not_not", "%1 = logical_not(%c) : bool[2,3]\n%2 = logical_not(%1) : bool[2,3]\n%z = logical_and(%2, %k) : bool[2,3]",
        "%z = logical_and(%c, %k) : bool[2,3]"},
       {"same_or_known", "%1 = logical_and(%c, true) : bool[2,3]\n%z = logical_or(%1, %k) : bool[2,3]",

@@ -12,53 +12,8 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-
-def mlp(*sizes, act=nn.ReLU, softmax=False):
-    layers = []
-    for i, (rows, columns) in enumerate(zip(sizes, sizes[1:])):
-        layers += [nn.Linear(rows, columns)] + [act()] * (i + 2 < len(sizes))
-    return nn.Sequential(*layers, *[nn.Softmax(-1)] * softmax)
-
-
-class Elementwise(nn.Module):
-    """Ten elementwise operations: 2 tanh, sigmoid, exp, 3 mul, 2 add, 1 sub."""
-
-    def forward(self, x):
-        a = torch.tanh(x)
-        d = torch.sigmoid(a * x + 0.5)
-        g = torch.exp(d * a) - x
-        return torch.tanh(g) * d + x
-
-
-def lenet():
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
-
-
-class Block(nn.Module):
-    """Two convolutions and a way around them."""
-
-    def __init__(self, channels, width, stride):
-        super().__init__()
-        conv_bn = lambda c, size, step: nn.Sequential(nn.Conv2d(c, width, size, step, size // 2, bias=False), nn.BatchNorm2d(width))
-        self.first, self.second = conv_bn(channels, 3, stride), conv_bn(width, 3, 1)
-        self.around = nn.Sequential() if stride == 1 and channels == width else conv_bn(channels, 1, stride)
-
-    def forward(self, x):
-        return F.relu(self.second(F.relu(self.first(x))) + self.around(x))
-
-
-def resnet20():
-    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
-    for width, stride in ((16, 1), (32, 2), (64, 2)):
-        for i in range(3):
-            layers.append(Block(channels, width, stride if i == 0 else 1))
-            channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
+from torch_models import Elementwise, mlp, training
 
 # name -> (model, input shape)
 INFERENCE = {
@@ -67,29 +22,6 @@ INFERENCE = {
     "softmax": (lambda: nn.Softmax(-1), (1024, 1024)),
     "layernorm": (lambda: nn.LayerNorm(768), (1024, 768)),
 }
-# name -> (model, optimiser with its arguments, batch, input shape, loss)
-TRAINING = {
-    "train_mnist": (lambda: mlp(784, 512, 10), (torch.optim.RMSprop, dict(lr=1e-3)), 128, (784,), F.cross_entropy),
-    "train_10_10_1": (lambda: mlp(10, 10, 1, act=nn.Sigmoid), (torch.optim.Adam, dict(lr=1e-3)), 10, (10,), F.mse_loss),
-    "train_lenet": (lenet, (torch.optim.SGD, dict(lr=1e-2, momentum=0.9)), 64, (1, 28, 28), F.cross_entropy),
-    "train_resnet20": (resnet20, (torch.optim.Adam, dict(lr=1e-3)), 32, (3, 32, 32), F.cross_entropy),
-}
-
-
-def torch_step(name, foreach):
-    model, (optimiser, arguments), batch, shape, loss = TRAINING[name]
-    torch.manual_seed(1)
-    net = model().train()
-    x = torch.randn(batch, *shape)
-    y = torch.randint(10, (batch,)) if loss is F.cross_entropy else torch.randn(batch, 1)
-    opt = optimiser(net.parameters(), foreach=foreach, **arguments)
-
-    def step():
-        opt.zero_grad(set_to_none=True)
-        loss(net(x), y).backward()
-        opt.step()
-
-    return step
 
 
 def numpy_step(batch=128, lr=np.float32(1e-3), rho=np.float32(0.9)):
@@ -149,7 +81,7 @@ def calls_of(name):
             for _ in range(3):
                 frozen(x)
         return {**calls, "torch_jit": lambda: frozen(x)}
-    calls = {"torch": torch_step(name, False), "torch_foreach": torch_step(name, True)}
+    calls = {"torch": training(name, False), "torch_foreach": training(name, True)}
     return {**calls, "numpy": numpy_step()} if name == "train_mnist" else calls
 
 
