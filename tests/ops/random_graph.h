@@ -10,8 +10,8 @@ struct GraphSize {
   bool large = false; // axes of hundreds, so that kernels are cut into grains
 };
 
-// Elementwise work, views of everything, reductions over any axes, normalisations, dots, masks; several outputs; states with next
-// values from themselves, from each other and from views; checks, of which some fail.
+// Elementwise work, views of everything, reductions over any axes, normalisations, dots, masks, loops; several outputs; states
+// with next values from themselves, from each other and from views; checks, of which some fail.
 Sample random_graph(uint64_t seed, const GraphSize &size);
 
 } // namespace nnc
