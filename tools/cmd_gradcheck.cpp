@@ -1,10 +1,11 @@
-// `nnc gradcheck MODEL [ENTRY]`: every gradient of an entry against differences, in double, on the reference interpreter.
+// `nnc gradcheck MODEL [ENTRY]`: every gradient of an entry against differences, in double, by compiled code.
 #include "ir/error.h"
-#include "ir/interpreter.h"
 #include "runtime/abi.h"
 #include "tools/command_line.h"
+#include "tools/compiled.h"
 #include "tools/gradcheck.h"
 #include "tools/host_tensor.h"
+#include "tools/widen.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -87,7 +88,7 @@ std::string counted(int64_t count, std::string_view what) { return fmt::format("
 
 std::string tests_text(const GradientCheck &check) {
   return counted(check.directions, "direction") + (check.elements ? ", " + counted(check.elements, "element") : "") +
-         (check.kinks ? ", " + counted(check.kinks, "kink") : "");
+         (check.kinks ? ", " + counted(check.kinks, "kink") : "") + (check.on_branch ? ", on one branch" : "");
 }
 
 void print_entry(const std::string &name, const std::vector<GradientCheck> &checks) {
@@ -163,9 +164,13 @@ int gradcheck_command(int argc, const char *const *argv) {
   std::vector<Tensor> states;
   for (const State &state : module.states)
     states.emplace_back(state.type);
-  if (const Function *init = module.find("init"))
-    for (auto &[index, value] : interpret(*init, std::vector{Tensor::filled_int({DType::i64, {}}, options.seed)}, states).states)
+  if (const Function *init = module.find("init")) {
+    Module only = module;
+    only.functions = {*init};
+    for (auto &[index, value] :
+         Compiled(std::move(only)).run(0, std::vector{Tensor::filled_int({DType::i64, {}}, options.seed)}, states).states)
       states[index] = std::move(value);
+  }
 
   int gradients = 0, wrong = 0, kinks = 0, tests = 0;
   double worst = 0;

@@ -8,16 +8,17 @@
 //   then h = 1e-5, h = 1e-6       where a kink lies close to x
 // The first that agrees settles it, unless y has no derivative there (relu at 0, a tie of max): the two one-sided differences
 // disagree at 1e-6 as much as at 1e-5. Such a kink is counted and proves nothing.
+// Where thousands of kinks lie so close that the smallest step still crosses some, as in deep networks, nothing agrees; then
+// the branches that are taken at the point are followed instead (follow_branches), which have the same derivative and no kinks.
 //
 // That the comparison sees errors is part of every check: the gradient that was found right is made wrong by 1 %, and must then
 // be found wrong.
 #include "tools/gradcheck.h"
 
-#include "ir/builder.h"
-#include "ir/error.h"
-#include "ir/interpreter.h"
 #include "ir/text.h"
 #include "passes/passes.h"
+#include "tools/compiled.h"
+#include "tools/gradcheck_parts.h"
 
 #include <fmt/format.h>
 
@@ -36,76 +37,12 @@ constexpr double first_step = 1e-4, second_step = 1e-5, last_step = 1e-6;
 constexpr double rounding =
     64 * std::numeric_limits<double>::epsilon(); // of y, relative; sums of many terms have more than one ulp
 
-using Values = std::map<Value, Tensor>;
-
-// y as a function of x, near a point: a function of its own, whose inputs are x and what is held.
-class Between {
-public:
-  Between(const Function &function, Value y, Value x) {
-    const std::vector<Node> &nodes = function.nodes;
-    const int end = std::max(x.node, y.node) + 1;
-    std::vector<bool> after(end), before(end), inside(end);
-    after[x.node] = before[y.node] = true;
-    for (int n = x.node + 1; n <= y.node; ++n)
-      after[n] =
-          nodes[n].op != Op::stop_gradient && std::ranges::any_of(nodes[n].operands, [&](Value v) { return after[v.node]; });
-    for (int n = y.node; n > x.node; --n)
-      if ((inside[n] = before[n] && after[n]))
-        for (Value v : nodes[n].operands)
-          before[v.node] = true;
-
-    std::map<Value, Value> here; // values of the entry as values of the part
-    Builder build(part_);
-    const auto input = [&](Value v) {
-      if (inside[v.node] || here.contains(v))
-        return;
-      here[v] = build.arg(function.type(v), "");
-      part_.arg_info.emplace_back();
-      held_.push_back(v);
-    };
-    input(x);
-    for (int n = x.node + 1; n <= y.node; ++n)
-      if (inside[n])
-        std::ranges::for_each(nodes[n].operands, input);
-    input(y);
-    for (int n = x.node + 1; n <= y.node; ++n) {
-      if (!inside[n])
-        continue;
-      Node node = nodes[n];
-      for (Value &operand : node.operands)
-        operand = here.at(operand);
-      const int place = static_cast<int>(part_.nodes.size());
-      for (int k = 0; k < static_cast<int>(node.types.size()); ++k)
-        here[{n, k}] = {place, k};
-      part_.nodes.push_back(std::move(node));
-    }
-    part_.function_results.push_back({Result::Kind::output, "y", here.at(y), -1, {}});
-  }
-
-  const std::vector<Value> &held() const { return held_; } // x first
-
-  void hold(const Values &values) {
-    for (Value v : held_)
-      inputs_.push_back(values.at(v));
-  }
-  void release() { inputs_.clear(); }
-  double operator()(Tensor x) {
-    std::swap(inputs_[0], x);
-    const RunResult result = interpret(part_, inputs_, {});
-    std::swap(inputs_[0], x);
-    return result.outputs[0].second.get(0);
-  }
-
-private:
-  Function part_;
-  std::vector<Value> held_;
-  std::vector<Tensor> inputs_;
-};
+using Curve = std::function<double(Tensor x)>;
 
 // y along a line through the point, evaluated where it is asked for.
 class Line {
 public:
-  Line(Between &y, double here, const Tensor &x, std::vector<double> direction, double unit)
+  Line(const Curve &y, double here, const Tensor &x, std::vector<double> direction, double unit)
       : y_(y), x_(x), direction_(std::move(direction)), unit_(unit), known_{{0, here}} {}
 
   double along(const Tensor &gradient) const {
@@ -134,7 +71,7 @@ private:
     return known_[h] = y_(std::move(x));
   }
 
-  Between &y_;
+  const Curve &y_;
   const Tensor &x_;
   std::vector<double> direction_;
   double unit_;
@@ -192,7 +129,7 @@ bool is_finite(const Tensor &tensor) {
   return true;
 }
 
-void check(GradientCheck &result, Between &function, const Tensor &y, const Tensor &at, const Tensor &analytic,
+void check(GradientCheck &result, const Curve &function, const Tensor &y, const Tensor &at, const Tensor &analytic,
            const GradcheckOptions &options) {
   if (!is_finite(y)) {
     result.failure = fmt::format("`{}` is {} here: give other inputs", result.y, element_text(y, 0));
@@ -221,6 +158,7 @@ void check(GradientCheck &result, Between &function, const Tensor &y, const Tens
       return;
     }
     result.worst = std::max(result.worst, judged.error);
+    result.differs |= judged.verdict == Verdict::wrong;
     if (judged.verdict == Verdict::wrong && result.failure.empty())
       result.failure = fmt::format("{} it is {:.6g}, but the differences say {:.6g}", where, derivative, judged.numeric);
     if (judged.verdict == Verdict::right && (!control || std::abs(derivative) > std::abs(control_derivative))) {
@@ -253,76 +191,29 @@ std::string place_text(const Module &module, const Loc &loc) {
   return loc.line ? fmt::format("{}:{}:{}", module.files[loc.file], loc.line, loc.column) : "";
 }
 
-std::string title(const Module &module, const Function &function, Value v, const std::string &text) {
-  const int state = function.node(v).op == Op::arg ? function.arg_info[v.node].state : -1;
-  return state >= 0 ? module.states[state].path : text.starts_with('%') && !std::isdigit(text[1]) ? text.substr(1) : text;
-}
-
 void derive(Module &module) {
   PassOptions options;
   options.passes = {"grad"};
   run_passes(module, options);
 }
 
-} // namespace
-
-Tensor widened(const Tensor &tensor) {
-  if (!is_float(tensor.type.dtype))
-    return tensor;
-  const Type type{DType::f64, tensor.type.shape};
-  if (tensor.splat)
-    return Tensor::filled(type, tensor.get(0));
-  Tensor result(type);
-  for (int64_t i = 0; i < type.elements(); ++i)
-    result.set(i, tensor.get(i));
-  return result;
-}
-
-namespace {
-
-void widen_type(Type &type) { type.dtype = is_float(type.dtype) ? DType::f64 : type.dtype; }
-
-void widen_nodes(const Module &module, const std::string &name, Region &region) {
-  for (Node &node : region.nodes) {
-    if (node.op == Op::fused)
-      throw Error(
-          fmt::format("{}: `{}` has kernels already: gradients are checked on the program as written", module.files[0], name));
-    for (Type &type : node.types)
-      widen_type(type);
-    if (std::ranges::find(op_info(node.op).attrs, AttrKey::dtype) != op_info(node.op).attrs.end() && is_float(node.attrs.dtype))
-      node.attrs.dtype = DType::f64;
-    if (node.data)
-      node.data = std::make_shared<const Tensor>(widened(*node.data));
-    if (node.body) {
-      Region body = *node.body;
-      widen_nodes(module, name, body);
-      node.body = std::make_shared<const Region>(std::move(body));
-    }
-  }
-}
-
-} // namespace
-
-void widen(Module &module) {
-  for (State &state : module.states)
-    widen_type(state.type);
-  for (Function &function : module.functions)
-    widen_nodes(module, function.name, function);
-}
-
-bool has_gradients(const Function &function) {
-  return std::ranges::any_of(function.nodes, [](const Node &node) { return node.op == Op::grad; });
-}
-
-std::vector<GradientCheck> check_gradients(const Module &module, const std::string &name, std::span<const Tensor> inputs,
-                                           std::span<const Tensor> states, const GradcheckOptions &options) {
-  Module derived = module;
-  std::erase_if(derived.functions, [&](const Function &function) { return function.name != name; });
-  Function &function = derived.functions.at(0);
-  const std::vector<std::vector<std::string>> texts = value_texts(function);
-  const size_t own_results = function.function_results.size();
+// Where y, x and dy/dx of each check are results of the entry, behind its own.
+struct Requests {
+  size_t own_results = 0;
   std::vector<GradientCheck> checks;
-  // The pass maps results to the new nodes: so y, x and dy/dx of each gradient become three of them.
+};
+
+Requests add_requests(const Module &module, Function &function, const FirstSteps &steps) {
+  const std::vector<std::vector<std::string>> texts = value_texts(function);
+  const auto title = [&](Value v) {
+    const auto own = steps.names.find(v);
+    const std::string text = own != steps.names.end() && !own->second.empty() ? "%" + own->second : texts[v.node][v.index];
+    while (steps.sources.contains(v.node))
+      v = steps.sources.at(v.node);
+    const int state = function.node(v).op == Op::arg ? function.arg_info[v.node].state : -1;
+    return state >= 0 ? module.states[state].path : text.starts_with('%') && !std::isdigit(text[1]) ? text.substr(1) : text;
+  };
+  Requests requests{function.function_results.size(), {}};
   for (int n = 0; n < static_cast<int>(function.nodes.size()); ++n) {
     const Node &node = function.nodes[n];
     if (node.op != Op::grad)
@@ -332,47 +223,108 @@ std::vector<GradientCheck> check_gradients(const Module &module, const std::stri
       const Value x = node.operands[k];
       if (!is_float(function.type(x).dtype))
         continue; // zeros, by definition
-      GradientCheck &check = checks.emplace_back();
-      check.y = title(derived, function, y, texts[y.node][y.index]);
-      check.x = title(derived, function, x, texts[x.node][x.index]);
+      GradientCheck &check = requests.checks.emplace_back();
+      check.y = title(y);
+      check.x = title(x);
       const Loc &loc = function.node(x).loc;
-      check.place = place_text(derived, loc.line ? loc : node.loc);
+      check.place = place_text(module, loc.line ? loc : node.loc);
       check.type = function.type(x);
-      for (Value v : {y, x, Value{n, k - 1}})
+      for (Value v : {y, x, Value{n, k - 1}}) // the pass maps results to the new nodes
         function.function_results.push_back(
             {Result::Kind::output, fmt::format("check_{}", function.function_results.size()), v, -1, {}});
     }
   }
-  (options.derive ? options.derive : derive)(derived);
-  // What is compared, and what is held, are the only results of one run.
+  return requests;
+}
+
+// Checks those that have no verdict yet. `derived` has one function, behind the pass.
+void run_checks(Module derived, Requests &requests, const std::vector<bool> &chosen, std::span<const Tensor> inputs,
+                std::span<const Tensor> states, const GradcheckOptions &options) {
+  Function &function = derived.functions[0];
   const std::vector<Result> results = std::move(function.function_results);
+  const auto value = [&](size_t check, size_t which) { return results[requests.own_results + 3 * check + which].value; };
   std::vector<Between> betweens;
-  Values values;
-  for (size_t i = 0; i < checks.size(); ++i) {
-    const auto value = [&](size_t which) { return results[own_results + 3 * i + which].value; };
-    betweens.emplace_back(function, value(0), value(1));
-    for (Value v : betweens.back().held())
-      values[v];
+  std::vector<size_t> between_of(chosen.size());
+  std::map<Value, Tensor> values;
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    if (!chosen[i])
+      continue;
     for (size_t which : {0, 1, 2})
-      values[value(which)];
+      values[value(i, which)];
+    const auto taken = std::ranges::find_if(betweens, [&](Between &between) { return between.take(value(i, 0), value(i, 1)); });
+    between_of[i] = taken - betweens.begin();
+    if (taken == betweens.end())
+      betweens.emplace_back(function, value(i, 0), value(i, 1));
   }
-  function.function_results.clear();
-  std::ranges::copy_if(results, std::back_inserter(function.function_results),
+  // What is compared, and what is held, are the only results of one run.
+  Module compared = derived;
+  for (size_t b = 0; b < betweens.size(); ++b) {
+    compared.functions.push_back(betweens[b].part(fmt::format("between_{}", b)));
+    for (Value v : betweens[b].held())
+      values[v];
+  }
+  std::vector<Result> &wanted = compared.functions[0].function_results;
+  wanted.clear();
+  std::ranges::copy_if(results, std::back_inserter(wanted),
                        [](const Result &result) { return result.kind == Result::Kind::check; });
   for (const auto &[v, unset] : values)
-    function.function_results.push_back({Result::Kind::output, "", v, -1, {}});
-  RunResult run = interpret(function, inputs, states);
+    wanted.push_back({Result::Kind::output, fmt::format("v{}", wanted.size()), v, -1, {}});
+  Compiled code(std::move(compared));
+  RunResult run = code.run(0, inputs, states);
   if (!run.failed_check.empty())
     throw CheckFailed(run.failed_check);
   for (auto output = run.outputs.begin(); auto &[v, tensor] : values)
     tensor = std::move((output++)->second);
-  for (size_t i = 0; i < checks.size(); ++i) {
-    const auto value = [&](size_t which) -> const Tensor & { return values.at(results[own_results + 3 * i + which].value); };
-    betweens[i].hold(values);
-    check(checks[i], betweens[i], value(0), value(1), value(2), options);
-    betweens[i].release();
+  for (size_t b = 0; b < betweens.size(); ++b) {
+    std::vector<Tensor> held;
+    for (Value v : betweens[b].held())
+      held.push_back(values.at(v));
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      if (!chosen[i] || between_of[i] != b)
+        continue;
+      const Curve y = [&](Tensor x) {
+        Tensor &input = held[betweens[b].place(value(i, 1))];
+        std::swap(input, x);
+        const RunResult moved = code.run(1 + b, held, {});
+        std::swap(input, x);
+        return moved.outputs[0].second.get(0);
+      };
+      check(requests.checks[i], y, values.at(value(i, 0)), values.at(value(i, 1)), values.at(value(i, 2)), options);
+    }
   }
-  return checks;
+}
+
+} // namespace
+
+bool has_gradients(const Region &region) {
+  return std::ranges::any_of(region.nodes,
+                             [](const Node &node) { return node.op == Op::grad || (node.body && has_gradients(*node.body)); });
+}
+
+std::vector<GradientCheck> check_gradients(const Module &module, const std::string &name, std::span<const Tensor> inputs,
+                                           std::span<const Tensor> states, const GradcheckOptions &options) {
+  Module derived = module;
+  std::erase_if(derived.functions, [&](const Function &function) { return function.name != name; });
+  const FirstSteps steps = add_first_steps(derived.functions.at(0));
+  Requests requests = add_requests(derived, derived.functions[0], steps);
+  (options.derive ? options.derive : derive)(derived);
+  const std::vector<GradientCheck> unchecked = requests.checks;
+  run_checks(derived, requests, std::vector<bool>(unchecked.size(), true), inputs, states, options);
+
+  std::vector<bool> again;
+  for (const GradientCheck &check : requests.checks)
+    again.push_back(check.differs);
+  if (std::ranges::find(again, true) == again.end())
+    return requests.checks;
+  Requests branches{requests.own_results, unchecked};
+  follow_branches(derived.functions[0]);
+  run_checks(std::move(derived), branches, again, inputs, states, options);
+  for (size_t i = 0; i < again.size(); ++i)
+    if (again[i] && branches.checks[i].failure.empty()) {
+      requests.checks[i] = branches.checks[i];
+      requests.checks[i].on_branch = true;
+    }
+  return requests.checks;
 }
 
 } // namespace nnc

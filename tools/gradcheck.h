@@ -25,8 +25,10 @@ struct GradientCheck {
   std::string place; // "mnist.nn:8:12", of x, or of the request where x is an input
   Type type;         // of x
   int directions = 0, elements = 0, kinks = 0;
-  double worst = 0;    // relative error
-  std::string failure; // what is wrong with it; "" where it is right
+  double worst = 0;       // relative error
+  bool differs = false;   // from the differences
+  bool on_branch = false; // right on the branch that is taken at the point; there are kinks close by
+  std::string failure;    // what is wrong with it; "" where it is right
 
   int tests() const { return directions + elements; }
 };
@@ -34,14 +36,11 @@ struct GradientCheck {
 inline constexpr double largest_gradient_error = 1e-5; // relative
 inline constexpr double largest_kink_share = 0.05;     // of all tests of a run
 
-// Every float type becomes f64, and so do casts to floats and the numbers of constants.
-void widen(Module &module);
-Tensor widened(const Tensor &tensor);
+bool has_gradients(const Region &region); // asked for in it or in its loops
 
-bool has_gradients(const Function &function);
-
-// Checks every request of the entry `name` at this point. `module` is widened and still has its requests; `inputs` and `states`
-// as in interpret. Throws Error with the message of a check (`require`) that does not hold there: CheckFailed.
+// Checks every request of the entry `name` at this point, those in loops at the first step. `module` is widened and still has its
+// requests; `inputs` and `states` as in interpret. Throws Error with the message of a check (`require`) that does not hold there:
+// CheckFailed.
 struct CheckFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

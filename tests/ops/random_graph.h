@@ -11,8 +11,8 @@ struct GraphSize {
   bool storage = false; // inputs of bf16, f16 and i8
 };
 
-// Elementwise work, views of everything, reductions over any axes, normalisations, dots, masks; several outputs; states with next
-// values from themselves, from each other and from views; checks, of which some fail.
+// Elementwise work, views of everything, reductions over any axes, normalisations, dots, masks, loops; several outputs; states
+// with next values from themselves, from each other and from views; checks, of which some fail.
 Sample random_graph(uint64_t seed, const GraphSize &size);
 
 } // namespace nnc

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -37,7 +38,7 @@ Sample shrunk(Sample sample, const Way &way) {
     const Function function = sample.module.functions[0];
     for (int n = static_cast<int>(function.nodes.size()) - 1; n >= function.args && !changed; --n) {
       const Node &node = function.nodes[n];
-      if (node.op == Op::constant || node.op == Op::grad)
+      if (node.op == Op::constant || node.op == Op::grad || node.types.size() > 1)
         continue;
       Sample smaller = sample;
       Node &constant = smaller.module.functions[0].nodes[n];
@@ -51,6 +52,8 @@ Sample shrunk(Sample sample, const Way &way) {
       constant.op = Op::constant;
       constant.operands.clear();
       constant.attrs = {};
+      constant.body = nullptr;
+      constant.scan = {};
       if (fails(smaller)) {
         sample = std::move(smaller);
         changed = true;
@@ -79,6 +82,29 @@ void expect_right(uint64_t seed, const GraphSize &size, const std::vector<Way> &
     return;
   }
   std::filesystem::remove(file);
+}
+
+// What was meant to be in the graphs is in them.
+TEST(RandomGraphs, HaveLoops) {
+  int loops = 0, nested = 0, derived = 0, backwards = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    const Function function = random_graph(seed, {20, false}).module.functions[0];
+    bool has_loop = false, has_request = false;
+    for (const Node &node : function.nodes) {
+      has_request |= node.op == Op::grad;
+      if (node.op != Op::scan)
+        continue;
+      has_loop = true;
+      backwards += node.scan.reverse;
+      nested += std::ranges::any_of(node.body->nodes, [](const Node &inner) { return inner.op == Op::scan; });
+    }
+    loops += has_loop;
+    derived += has_loop && has_request;
+  }
+  EXPECT_GT(loops, 60);
+  EXPECT_GT(nested, 10);
+  EXPECT_GT(backwards, 20);
+  EXPECT_GT(derived, 10);
 }
 
 struct Batch {

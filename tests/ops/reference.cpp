@@ -4,6 +4,7 @@
 
 #include "passes/passes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <random>
@@ -104,27 +105,69 @@ class NoisyRun {
 public:
   NoisyRun(const Function &function, std::span<const Tensor> inputs, std::span<const Tensor> states, uint64_t seed)
       : random_(seed) {
-    size_t input = 0;
-    for (int a = 0; a < function.args; ++a)
-      values_.push_back(function.arg_info[a].state < 0 ? inputs[input++] : states[function.arg_info[a].state]);
-    for (size_t n = function.args; n < function.nodes.size(); ++n)
-      values_.push_back(value(function.nodes[n]));
+    std::vector<Tensor> args;
+    for (const Arg &arg : function.arg_info)
+      args.push_back(arg.state < 0 ? inputs[args.size()] : states[arg.state]); // inputs come first
+    values_ = run(function, std::move(args));
   }
 
-  const Tensor &operator[](Value value) const { return values_[value.node]; }
+  const Tensor &operator[](Value value) const { return values_[value.node][value.index]; }
 
 private:
-  std::vector<Tensor> values_;
+  using Values = std::vector<std::vector<Tensor>>; // of each node's results
+  Values values_;
   std::mt19937_64 random_;
 
   double between_minus_one_and_one() { return static_cast<double>(static_cast<int64_t>(random_())) * 0x1p-63; }
 
-  Tensor value(const Node &node) {
+  Values run(const Region &region, std::vector<Tensor> args) {
+    Values values;
+    for (size_t n = 0; n < region.nodes.size(); ++n) {
+      const Node &node = region.nodes[n];
+      std::vector<const Tensor *> operands;
+      for (Value operand : node.operands)
+        operands.push_back(&values[operand.node][operand.index]);
+      if (node.op == Op::arg)
+        values.push_back({std::move(args[n])});
+      else if (node.op == Op::scan)
+        values.push_back(loop(node, operands));
+      else
+        values.push_back({value(node, operands)});
+    }
+    return values;
+  }
+
+  std::vector<Tensor> loop(const Node &node, const std::vector<const Tensor *> &operands) {
+    const auto &[steps, carries, slices, reverse] = node.scan;
+    std::vector<Tensor> args, results;
+    for (const Tensor *operand : operands)
+      args.push_back(expanded(*operand));
+    const std::vector<Tensor> whole = args;
+    for (const Type &type : node.types)
+      results.emplace_back(type);
+    for (int64_t k = 0; k < steps; ++k) {
+      const int64_t step = reverse ? steps - 1 - k : k;
+      for (int i = carries; i < carries + slices; ++i) {
+        args[i] = Tensor(node.body->nodes[i].type());
+        const auto bytes = static_cast<int64_t>(args[i].bytes.size());
+        std::copy_n(whole[i].bytes.begin() + step * bytes, bytes, args[i].bytes.begin());
+      }
+      const Values values = run(*node.body, args);
+      for (size_t r = 0; r < results.size(); ++r) {
+        const Value from = node.body->results[r];
+        const Tensor result = expanded(values[from.node][from.index]);
+        if (static_cast<int>(r) < carries)
+          args[r] = results[r] = result;
+        else
+          std::ranges::copy(result.bytes, results[r].bytes.begin() + step * static_cast<int64_t>(result.bytes.size()));
+      }
+    }
+    return results;
+  }
+
+  Tensor value(const Node &node, const std::vector<const Tensor *> &operands) {
     if (node.op == Op::constant)
       return *node.data;
-    std::vector<const Tensor *> operands;
-    for (Value operand : node.operands)
-      operands.push_back(&values_[operand.node]);
     Tensor result = eval(node.op, operands, node.attrs, node.type());
     if (!is_float(node.type().dtype))
       return result;

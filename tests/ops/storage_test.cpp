@@ -30,7 +30,8 @@ TEST(StorageGraphs, Products) {
     row("[70,23]", "[40,70]", "km,nk->nm", "[40,23]"); // all the other way round
     row("[20,70]", "[70,3]", "mk,kn->mn", "[20,3]");   // few columns
     row("[20,70]", "[3,70]", "mk,nk->mn", "[20,3]");
-    row("[70]", "[70,40]", "k,kn->n", "[40]"); // gemv
+    row("[70]", "[70,40]", "k,kn->n", "[40]");   // gemv
+    row("[30]", "[30,300]", "k,kn->n", "[300]"); // gemv, a row after the other
     row("[40,70]", "[70]", "nk,k->n", "[40]");
     row("[3,9,17]", "[3,17,20]", "bmk,bkn->bmn", "[3,9,20]");
     row("[7]", "[9]", "m,n->mn", "[7,9]"); // nothing is summed

@@ -2,7 +2,6 @@
 #include "tests/process.h"
 
 #include <algorithm>
-#include <array>
 #include <gmock/gmock.h>
 
 namespace nnc {
@@ -15,7 +14,7 @@ class Gradients : public testing::TestWithParam<std::string> {};
 
 TEST_P(Gradients, AreRight) {
   const Folder folder;
-  std::string smaller; // the interpreter is slow
+  std::string smaller; // batches and texts
   for (const auto &[name, value] : {std::pair{"batch", 4}, {"context", 8}, {"depth", 1}, {"steps", 4}, {"length", 8}})
     if (folder.run("grep -qE '(^|; )const " + std::string(name) + "' $SOURCE/" + GetParam()).code == 0)
       smaller += " --set " + std::string(name) + "=" + std::to_string(value);
@@ -28,17 +27,11 @@ TEST_P(Gradients, AreRight) {
                                       HasSubstr("no entry asks for a gradient")));
 }
 
-// But for those that would take the interpreter minutes; their layers are checked one by one in other tests.
-bool is_large(const std::string &name) {
-  return std::ranges::any_of(std::array{"resnet", "mobilenet", "09_encoder"},
-                             [&](const char *large) { return name.find(large) != name.npos; });
-}
-
 std::vector<std::string> programs() {
   std::vector<std::string> files;
   for (const char *folder : {"examples", "tests/programs"})
     for (const auto &entry : std::filesystem::directory_iterator(source_dir() + "/" + folder))
-      if (entry.path().extension() == ".nn" && !is_large(entry.path().filename().string()))
+      if (entry.path().extension() == ".nn")
         files.push_back(std::string(folder) + "/" + entry.path().filename().string());
   std::ranges::sort(files);
   return files;
@@ -68,6 +61,13 @@ TEST(gradcheck_command, reads_the_text_of_the_ir) {
   const Ran ran = folder.run("$NNC $SOURCE/examples/xor.nn --emit=ir -o x.nnir && $NNC gradcheck x.nnir");
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("4 gradients checked"));
+}
+
+TEST(gradcheck_command, finds_requests_in_loops) {
+  const Folder folder;
+  const Ran ran = folder.run("$NNC gradcheck $SOURCE/examples/karate.nn train");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("d loss / d club/dense_0/w  [34,16]"));
 }
 
 TEST(gradcheck_command, draws_labels_that_pass_the_checks) {

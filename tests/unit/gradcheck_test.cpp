@@ -2,6 +2,7 @@
 // are found; kinks are told from errors.
 #include "tests/unit/lowering_test.h"
 #include "tools/gradcheck.h"
+#include "tools/widen.h"
 
 #include <algorithm>
 
@@ -33,6 +34,19 @@ std::function<void(Module &)> derive_wrongly(Op from, Op to) {
       }
     EXPECT_GT(changed, 0);
   };
+}
+
+void derive_off_by_one_percent(Module &module) {
+  PassOptions options;
+  options.passes = {"grad"};
+  run_passes(module, options);
+  int changed = 0;
+  for (Node &node : module.functions[0].nodes)
+    if (node.op == Op::constant && node.loc.order > 0 && node.data->get(0) == 1) { // dy/dy
+      node.data = std::make_shared<const Tensor>(Tensor::filled(node.type(), 1.01));
+      ++changed;
+    }
+  EXPECT_EQ(changed, 1);
 }
 
 TEST(gradcheck, right_gradients_pass) {
@@ -81,6 +95,56 @@ TEST(gradcheck, a_value_on_the_way_may_be_x) {
   EXPECT_EQ(checks[0].place, "m.nn:2:7");
 }
 
+TEST(gradcheck, one_x_may_move_another) {
+  const std::vector<GradientCheck> checks =
+      checked("entry f(x: f32[2], z: f32[2]) {\n  h = sin(x * z)\n  y = sum(h * h * x)\n  return grad(y, [x, h, z])\n}\n",
+              {f32s({2}, {0.3, -0.2}), f32s({2}, {2, 1.5})});
+  ASSERT_EQ(checks.size(), 3u);
+  for (const GradientCheck &check : checks)
+    EXPECT_EQ(check.failure, "") << check.x;
+}
+
+TEST(gradcheck, y_may_not_depend_on_x) {
+  const std::vector<GradientCheck> checks = checked("entry f(x: f32[2], z: f32[2]) { return grad(sum(x * x), [x, z]) }\n",
+                                                    {f32s({2}, {0.3, -0.2}), f32s({2}, {2, 1.5})});
+  ASSERT_EQ(checks.size(), 2u);
+  EXPECT_EQ(checks[1].failure, "");
+}
+
+// The loop body has what is carried, an entry of what is sliced and what stays the same; h in turn depends on w outside of it.
+const std::string loop = "entry f(w: f32[2], xs: f32[3, 2]) {\n  h = tanh(w)\n  hs = scan x in xs {\n"
+                         "    y = sum(sin(h * w) * x)\n    h = h - 0.1 * grad(y, h) + grad(y, w)\n    yield h\n  }\n"
+                         "  return d = grad(sum(hs), w)\n}\n";
+const std::vector<Tensor> loop_inputs = {f32s({2}, {0.3, -0.2}), f32s({3, 2}, {1, 2, -1, 0.5, 0, 1})};
+
+TEST(gradcheck, requests_in_loops_are_checked_at_the_first_step) {
+  const std::vector<GradientCheck> checks = checked(loop, loop_inputs);
+  ASSERT_EQ(checks.size(), 3u);
+  EXPECT_EQ(checks[0].x, "w");
+  EXPECT_EQ(checks[1].x, "h");
+  EXPECT_EQ(checks[1].y, "y");
+  EXPECT_EQ(checks[2].x, "w");
+  for (const GradientCheck &check : checks)
+    EXPECT_EQ(check.failure, "") << check.x;
+}
+
+TEST(gradcheck, a_wrong_rule_in_a_loop_is_found) {
+  const std::vector<GradientCheck> checks = checked(loop, loop_inputs, {.derive = derive_wrongly(Op::cos, Op::exp)});
+  ASSERT_EQ(checks.size(), 3u);
+  EXPECT_NE(checks[1].failure, "");
+  EXPECT_NE(checks[2].failure, "");
+}
+
+TEST(gradcheck, loops_in_loops) {
+  const std::vector<GradientCheck> checks =
+      checked("entry f(w: f32[2], xs: f32[3, 4, 2]) {\n  scan x in xs {\n    scan z in x { w = w - grad(sum(exp(w * z)), w) }\n"
+              "    w = w - grad(sum(sin(w) * x), w)\n  }\n  return last = w\n}\n",
+              {f32s({2}, {0.3, -0.2}), Tensor::filled({DType::f32, {3, 4, 2}}, 0.5)});
+  ASSERT_EQ(checks.size(), 2u);
+  for (const GradientCheck &check : checks)
+    EXPECT_EQ(check.failure, "") << check.y;
+}
+
 TEST(gradcheck, a_gradient_of_zero_is_checked_too) {
   for (const char *y : {"sum(floor(x))", "sum(softmax(x))"}) {
     const std::vector<GradientCheck> checks =
@@ -98,14 +162,8 @@ TEST(gradcheck, a_wrong_rule_is_found) {
 }
 
 TEST(gradcheck, a_gradient_off_by_one_percent_is_found) {
-  const auto off = [](Module &module) {
-    derive_wrongly(Op::cos, Op::cos)(module);
-    for (Node &node : module.functions[0].nodes)
-      if (node.op == Op::constant && node.loc.order > 0 && node.data->get(0) == 1) // dy/dy
-        node.data = std::make_shared<const Tensor>(Tensor::filled(node.type(), 1.01));
-  };
-  const std::vector<GradientCheck> checks =
-      checked("entry f(x: f32[3]) { return g = grad(sum(sin(x)), x) }\n", {f32s({3}, {0.5, -1, 2})}, {.derive = off});
+  const std::vector<GradientCheck> checks = checked("entry f(x: f32[3]) { return g = grad(sum(sin(x)), x) }\n",
+                                                    {f32s({3}, {0.5, -1, 2})}, {.derive = derive_off_by_one_percent});
   EXPECT_NE(checks[0].failure, "");
   EXPECT_NEAR(checks[0].worst, 0.01, 0.001);
 }
@@ -116,6 +174,21 @@ TEST(gradcheck, kinks_are_counted) {
       checked("entry f(x: f32[3]) { return g = grad(sum(relu(x) * x + relu(x)), x) }\n", {f32s({3}, {0, -1, 2})});
   EXPECT_EQ(checks[0].failure, "");
   EXPECT_EQ(checks[0].kinks, 4); // along every direction, and at element 0
+}
+
+// Kinks 1e-7 apart, not in the middle between two: every step crosses some, and more on one side.
+TEST(gradcheck, dense_kinks_are_passed_on_one_branch) {
+  const std::string text = "entry f(x: f32, at: f32[400]) { return g = grad(sum(relu(x + at)), x) }\n";
+  Tensor at(Type{DType::f64, {400}});
+  for (int i = 0; i < 400; ++i)
+    at.set(i, -0.5 + 1e-7 * (i - 200.3));
+  const std::vector<Tensor> inputs = {Tensor::filled({DType::f32, {}}, 0.5), at};
+  const std::vector<GradientCheck> checks = checked(text, inputs);
+  EXPECT_EQ(checks[0].failure, "");
+  EXPECT_TRUE(checks[0].on_branch);
+  const std::vector<GradientCheck> wrong = checked(text, inputs, {.derive = derive_off_by_one_percent});
+  EXPECT_NE(wrong[0].failure, "");
+  EXPECT_FALSE(wrong[0].on_branch);
 }
 
 TEST(gradcheck, where_all_is_a_kink_nothing_is_proved) {

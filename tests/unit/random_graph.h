@@ -68,12 +68,33 @@ private:
     function_.function_results.push_back({.kind = Result::Kind::output, .name = name, .value = v, .loc = {}});
   }
 
+  // A loop along the first axis, either way round, that stacks something else than it carries.
+  Value loop(Value a) {
+    const Shape shape = build_.shape(a);
+    const bool sliced = !shape.empty();
+    const Type entry{DType::f64, Shape(shape.begin() + sliced, shape.end())};
+    std::vector<Value> operands = {fit(entry.shape), fit(entry.shape)};
+    Region body;
+    Builder inside(body);
+    const Value carry = inside.arg(entry, "c");
+    Value x;
+    if (sliced) {
+      x = inside.arg(entry, "x");
+      operands.insert(operands.begin() + 1, a);
+    }
+    const Value same = inside.arg(entry, "s");
+    const Value next = inside.op(Op::tanh, {inside.add(inside.mul(carry, same), sliced ? x : carry)});
+    body.results = {next, inside.mul(inside.op(Op::sin, {carry}), next)};
+    const ScanInfo info{.steps = sliced ? shape[0] : 3, .carries = 1, .slices = sliced, .reverse = below(2) == 1};
+    return {build_.scan(info, operands, std::move(body)).node, below(2)};
+  }
+
   Value step() {
     const Value a = pick();
     const Shape shape = build_.shape(a);
     const int rank = static_cast<int>(shape.size());
     const Value b = below(4) ? fit(shape) : number(a);
-    switch (below(20)) {
+    switch (below(21)) {
     case 0:
       return build_.add(a, b);
     case 1:
@@ -128,7 +149,9 @@ private:
       const Value q = build_.slice(a, start, second, ones);
       return build_.concat({build_.op(Op::sin, {p}), below(2) ? q : build_.neg(q)}, 0);
     }
-    case 18: {
+    case 18:
+      return loop(a);
+    case 19: {
       if (rank == 0)
         return build_.mul(a, build_.like(a, 3));
       Shape start(rank, 1), larger = shape, ones(rank, 1);
