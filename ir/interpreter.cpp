@@ -12,7 +12,7 @@ namespace nnc {
 Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, const Type &result) {
   using Row = Tensor (*)(const EvalCall &);
   static constexpr Row rows[] = {
-      nullptr, nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad, scan, which infer_type refuses
+      nullptr, nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad, scan, never alone
 #define OP(name, ...) eval_##name,
 #include "ir/ops.def"
   };

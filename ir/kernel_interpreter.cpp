@@ -113,6 +113,13 @@ public:
       for (size_t i = 0; i < values.size(); ++i)
         if (is_kept(kernel.nodes[i]) && sweep(kernel.nodes[i]) == stage)
           value(static_cast<int>(i));
+      // All values before the first store: a root may lie in the memory of an operand.
+      for (const KernelRoot &root : kernel.roots)
+        if (const KernelNode &node = kernel.nodes[root.node]; node.stage == stage && node.op != Op::scatter_add)
+          value(root.node);
+        else if (node.stage == stage)
+          for (int operand : node.operands)
+            value(operand);
       for (const KernelRoot &root : kernel.roots)
         if (kernel.nodes[root.node].stage == stage)
           write(root);

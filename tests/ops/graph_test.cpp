@@ -29,6 +29,17 @@ func f(%s: f32[31] state "s", %t: f32[7,7] state "t") -> (%n -> %s, %m -> %t) {
 })");
 }
 
+// A state's next value in its own memory, beside another result of the same sweep that still reads the state.
+TEST(Graphs, StateReplacedBesideItsReader) {
+  expect_right(R"(state "s" : f32[5,33] carried
+state "t" : f32[5,33] carried
+func f(%s: f32[5,33] state "s", %t: f32[5,33] state "t") -> (z = %z, y = %y, %n -> %s) {
+  %z = sum(%t, axes=[0]) : f32[33]
+  %n = mul(%t, %t) : f32[5,33]
+  %y = sub(%n, %s) : f32[5,33]
+})");
+}
+
 // Results that vary along the inner axis although their values do not.
 TEST(Graphs, RowValueRepeatedAlongTheRow) {
   expect_right(R"(func f(%x: f32[5,33] input) -> (y = %y, z = %z) {
