@@ -93,9 +93,9 @@ llvm::Value *KernelFrame::variable(llvm::Type *type, const char *name) const {
   return at.CreateAlloca(type, nullptr, name);
 }
 
-std::pair<llvm::Value *, llvm::Value *> KernelFrame::grain_range(int64_t unit) const {
-  int64_t size = kernel.axes[kernel.grain_axis].size;
-  if (kernel.grains == 1)
+std::pair<llvm::Value *, llvm::Value *> KernelFrame::range(int axis, int64_t unit) const {
+  int64_t size = kernel.axes[axis].size;
+  if (axis != kernel.grain_axis || kernel.grains == 1)
     return {b.getInt64(0), b.getInt64(size)};
   int64_t units = (size + unit - 1) / unit;
   auto bound = [&](llvm::Value *grain) {
@@ -363,6 +363,21 @@ void Cursor::store_home(int node) {
 
 llvm::Value *Cursor::load_home(int node) {
   return values_[node] = frame_->lanes.load(frame_->kernel.nodes[node].dtype, addresses_[node], mask);
+}
+
+void for_places(const KernelFrame &frame, const Cursor &outer, int axis, int end,
+                const std::function<void(const Cursor &)> &body) {
+  if (axis == end) {
+    body(outer);
+    return;
+  }
+  auto [from, to] = frame.range(axis);
+  frame.loop(from, to, 1, [&](llvm::Value *index) {
+    Cursor place = outer;
+    place.enter(axis, index);
+    place.settle(0);
+    for_places(frame, place, axis + 1, end, body);
+  });
 }
 
 } // namespace nnc

@@ -35,8 +35,8 @@ struct KernelFrame {
   void when(llvm::Value *condition, const std::function<void()> &body) const;
   // A variable in the stack frame; SROA makes it a register.
   llvm::Value *variable(llvm::Type *type, const char *name) const;
-  // The part [from, to) of the grain axis that belongs to the grain; multiples of `unit` but for the end.
-  std::pair<llvm::Value *, llvm::Value *> grain_range(int64_t unit) const;
+  // The part [from, to) of an axis that the grain does: of the grain axis multiples of `unit` but for the end, of others all.
+  std::pair<llvm::Value *, llvm::Value *> range(int axis, int64_t unit = 1) const;
   // The root's memory of this grain: a partial root has a part for each.
   llvm::Value *root_base(const KernelRoot &root) const;
   // Sets what this grain will combine into partial roots to the neutral element; [from, to) is its part of the grain axis.
@@ -89,5 +89,9 @@ private:
   llvm::Value *iota(const KernelNode &node, llvm::Value *counter) const;
   Shape home_strides(const KernelNode &node) const;
 };
+
+// body(place) at every index of the axes [axis, end) that the grain does: a loop for each, inside `outer`.
+void for_places(const KernelFrame &frame, const Cursor &outer, int axis, int end,
+                const std::function<void(const Cursor &)> &body);
 
 } // namespace nnc

@@ -36,7 +36,7 @@ public:
     clear_partials();
     Cursor top(frame_);
     top.settle(0);
-    batch_loops(top, 0);
+    for_places(frame_, top, 0, kernel_.dot_axes.m.front(), [&](const Cursor &place) { blocks(place); });
   }
 
 private:
@@ -63,30 +63,9 @@ private:
       auto [from, to] = tiles(shape_.m_axis, shape_.tile.row_tiles);
       frame_.clear_partials(first_row(from), first_row(to));
     } else {
-      auto [from, to] = frame_.grain_range(1);
+      auto [from, to] = frame_.range(kernel_.grain_axis);
       frame_.clear_partials(from, to);
     }
-  }
-
-  void batch_loops(const Cursor &outer, int axis) {
-    if (axis == kernel_.dot_axes.m.front()) {
-      blocks(outer);
-      return;
-    }
-    auto [from, to] = range(axis);
-    frame_.loop(from, to, 1, [&](llvm::Value *index) {
-      Cursor cursor = outer;
-      cursor.enter(axis, index);
-      cursor.settle(0);
-      batch_loops(cursor, axis + 1);
-    });
-  }
-
-  // Of an axis around the tiles.
-  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
-    if (axis == kernel_.grain_axis)
-      return frame_.grain_range(1);
-    return {b_.getInt64(0), b_.getInt64(shape_.size(axis))};
   }
 
   // body(place) at every index of the rows that are not the tile's.
@@ -95,7 +74,7 @@ private:
       body(outer);
       return;
     }
-    auto [from, to] = range(shape_.outer_m[level]);
+    auto [from, to] = frame_.range(shape_.outer_m[level]);
     frame_.loop(from, to, 1, [&](llvm::Value *index) {
       Cursor place = outer;
       place.enter(shape_.outer_m[level], index);

@@ -18,11 +18,11 @@ public:
         width_(lanes_.width().getFixedValue()) {}
 
   void emit() {
-    auto [from, to] = range(kernel_.grain_axis);
+    auto [from, to] = frame_.range(kernel_.grain_axis, kernel_.grain_axis == n_axis_ ? gemv_unit : 1);
     frame_.clear_partials(from, to);
     Cursor top(frame_);
     top.settle(0);
-    row_loops(top, 0);
+    for_places(frame_, top, 0, n_axis_, [&](const Cursor &place) { row(place); });
   }
 
 private:
@@ -34,27 +34,13 @@ private:
   int n_axis_, k_axis_;
   int64_t k_, width_;
 
-  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
-    if (axis == kernel_.grain_axis && kernel_.grains > 1)
-      return frame_.grain_range(axis == n_axis_ ? gemv_unit : 1);
-    return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
-  }
-
-  void row_loops(const Cursor &outer, int axis) {
-    auto [from, to] = range(axis);
-    if (axis == n_axis_) {
-      llvm::Value *end = to;
-      frame_.loop(from, end, gemv_sums, [&](llvm::Value *first) {
-        llvm::Value *next = b_.CreateAdd(first, b_.getInt64(gemv_sums));
-        columns(outer, first, b_.CreateSelect(b_.CreateICmpSLT(next, end), next, end));
-      });
-      return;
-    }
-    frame_.loop(from, to, 1, [&](llvm::Value *index) {
-      Cursor cursor = outer;
-      cursor.enter(axis, index);
-      cursor.settle(0);
-      row_loops(cursor, axis + 1);
+  // As many columns at a time as sums wait.
+  void row(const Cursor &outer) {
+    auto [from, to] = frame_.range(n_axis_, gemv_unit);
+    llvm::Value *end = to;
+    frame_.loop(from, end, gemv_sums, [&](llvm::Value *first) {
+      llvm::Value *next = b_.CreateAdd(first, b_.getInt64(gemv_sums));
+      columns(outer, first, b_.CreateSelect(b_.CreateICmpSLT(next, end), next, end));
     });
   }
 

@@ -21,14 +21,14 @@ public:
 
   void emit() {
     if (kernel_.rows > 0) {
-      auto [from, to] = range(kernel_.grain_axis);
+      auto [from, to] = frame_.range(kernel_.grain_axis, grain_unit());
       frame_.clear_partials(from, to);
     } else {
       frame_.clear_partials(b_.getInt64(0), b_.getInt64(1)); // a scatter_add of one entry
     }
     Cursor top(frame_);
     top.settle(0);
-    row_loops(top, 0);
+    row_loops(top);
   }
 
 private:
@@ -46,37 +46,30 @@ private:
     std::vector<llvm::Value *> variables, indices; // `indices`: argmax only
   };
 
-  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
-    if (axis == kernel_.grain_axis && kernel_.grains > 1)
-      return frame_.grain_range(axis == kernel_.vector_axis ? vector_axis_unit : 1);
-    return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
-  }
+  // Of the grain axis.
+  int64_t grain_unit() const { return kernel_.grain_axis == kernel_.vector_axis ? vector_axis_unit : 1; }
 
-  void row_loops(const Cursor &outer, int axis) {
-    if (axis == kernel_.rows) {
-      std::vector<Cursor> row{outer};
-      rows(row);
+  void row_loops(const Cursor &top) {
+    if (!frame_.vectors_along_rows()) {
+      for_places(frame_, top, 0, kernel_.rows, [&](const Cursor &place) {
+        std::vector<Cursor> row{place};
+        rows(row);
+      });
       return;
     }
-    auto [from, to] = range(axis);
-    if (axis == kernel_.vector_axis) {
+    const int axis = kernel_.vector_axis; // the last of the rows
+    for_places(frame_, top, 0, axis, [&](const Cursor &place) {
+      auto [from, to] = frame_.range(axis, vector_axis_unit);
       vector_loop(from, to, rows_in_flight(), [&](const std::vector<llvm::Value *> &at, llvm::Value *mask) {
         std::vector<Cursor> cursors;
         for (llvm::Value *index : at) {
-          cursors.push_back(outer);
+          cursors.push_back(place);
           cursors.back().mask = mask;
           cursors.back().enter(axis, index);
         }
         Cursor::settle(cursors, 0);
         rows(cursors);
       });
-      return;
-    }
-    frame_.loop(from, to, 1, [&](llvm::Value *index) {
-      Cursor cursor = outer;
-      cursor.enter(axis, index);
-      cursor.settle(0);
-      row_loops(cursor, axis + 1);
     });
   }
 

@@ -26,11 +26,11 @@ public:
   }
 
   void emit() {
-    auto [from, to] = frame_.grain_range(1);
+    auto [from, to] = frame_.range(kernel_.grain_axis);
     frame_.clear_partials(from, to);
     Cursor top(frame_);
     top.settle(0);
-    batch_loops(top, 0);
+    for_places(frame_, top, 0, m_axis_, [&](const Cursor &place) { matrix(place); });
   }
 
 private:
@@ -49,33 +49,13 @@ private:
 
   using Values = std::vector<llvm::Value *>;
 
-  std::pair<llvm::Value *, llvm::Value *> range(int axis) const {
-    if (axis == kernel_.grain_axis)
-      return frame_.grain_range(1);
-    return {b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size)};
-  }
-
-  void batch_loops(const Cursor &outer, int axis) {
-    if (axis == m_axis_) {
-      matrix(outer);
-      return;
-    }
-    auto [from, to] = range(axis);
-    frame_.loop(from, to, 1, [&](llvm::Value *index) {
-      Cursor cursor = outer;
-      cursor.enter(axis, index);
-      cursor.settle(0);
-      batch_loops(cursor, axis + 1);
-    });
-  }
-
   void matrix(const Cursor &outer) {
     llvm::Value *columns = outer.address(b_node_);
     if (packs_) {
       pack(columns);
       columns = frame_.scratch;
     }
-    auto [from, to] = range(m_axis_);
+    auto [from, to] = frame_.range(m_axis_);
     llvm::Value *whole = b_.CreateSub(to, b_.CreateURem(b_.CreateSub(to, from), b_.getInt64(rows_)));
     frame_.loop(from, whole, rows_, [&](llvm::Value *row) { rows(outer, row, rows_, columns); });
     if (rows_ > 1)

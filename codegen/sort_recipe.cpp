@@ -21,7 +21,7 @@ public:
   void emit() {
     Cursor top(frame_);
     top.settle(0);
-    row_loops(top, 0);
+    for_places(frame_, top, 0, kernel_.rows, [&](const Cursor &place) { row(place); });
   }
 
 private:
@@ -36,22 +36,6 @@ private:
   DType key_dtype_;
   int64_t pair_bytes_;
   llvm::Type *pair_type_;
-
-  void row_loops(const Cursor &outer, int axis) {
-    if (axis == kernel_.rows) {
-      row(outer);
-      return;
-    }
-    auto [from, to] = axis == kernel_.grain_axis
-                          ? frame_.grain_range(1)
-                          : std::pair<llvm::Value *, llvm::Value *>(b_.getInt64(0), b_.getInt64(kernel_.axes[axis].size));
-    frame_.loop(from, to, 1, [&](llvm::Value *index) {
-      Cursor cursor = outer;
-      cursor.enter(axis, index);
-      cursor.settle(0);
-      row_loops(cursor, axis + 1);
-    });
-  }
 
   void row(const Cursor &outer) {
     // One pair more in each buffer: a merge looks at the pair behind its runs before it knows that it does not want it.
