@@ -3,6 +3,7 @@
 #include "codegen/compile.h"
 
 #include "codegen/builtins.h"
+#include "codegen/debug_info.h"
 #include "codegen/entry.h"
 #include "codegen/processor.h"
 #include "ir/error.h"
@@ -11,6 +12,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include <optional>
 #include <set>
 
 namespace nnc {
@@ -21,22 +23,38 @@ struct Units {
   std::vector<CodeUnit> list;
 };
 
+std::optional<DebugInfo> debug_info(llvm::Module &module, const Plan &plan, const ArtefactOptions &options) {
+  if (!options.debug_info)
+    return std::nullopt;
+  return std::optional<DebugInfo>(std::in_place, module, plan);
+}
+
 Units make_units(const Plan &plan, const ArtefactNames &names, const Target &target, const ArtefactOptions &options) {
   Units units;
   units.base = std::make_unique<Target>(make_target("generic", target.triple));
   for (size_t i = 0; i < plan.kernels.size(); i++) {
     std::string name = names.kernel(i);
-    units.list.push_back(
-        {name, &target,
-         [&plan, &target, &options, name, i](llvm::Module &module) { options.emit(plan.kernels[i], name, module, target); },
-         /*glue=*/false});
+    units.list.push_back({name, &target,
+                          [&plan, &target, &options, name, i](llvm::Module &module) {
+                            std::optional<DebugInfo> debug = debug_info(module, plan, options);
+                            if (options.emit)
+                              options.emit(plan.kernels[i], name, module, target);
+                            else
+                              emit_kernel(plan.kernels[i], name, module, target, debug ? &*debug : nullptr);
+                            if (debug)
+                              debug->finish();
+                          },
+                          /*glue=*/false});
   }
   const uint64_t required = required_isa(*create_machine(target));
   const ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION, target.triple, target.name};
   const Target *base = units.base.get();
   units.list.push_back({names.internal("entries"), base,
-                        [&plan, &names, facts, base, required](llvm::Module &module) {
-                          emit_entries(module, plan, names, facts, *base, required);
+                        [&plan, &names, &options, facts, base, required](llvm::Module &module) {
+                          std::optional<DebugInfo> debug = debug_info(module, plan, options);
+                          emit_entries(module, plan, names, facts, *base, required, debug ? &*debug : nullptr);
+                          if (debug)
+                            debug->finish();
                         },
                         /*glue=*/true});
   return units;
@@ -72,8 +90,11 @@ Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOpti
   Artefact artefact;
   artefact.model = names.model;
   artefact.info = names.info;
+  artefact.debug_info = options.debug_info;
   for (size_t i = 0; i < code.size(); i++)
     artefact.objects.push_back({units.list[i].name, std::move(code[i])});
+  for (size_t i = 0; i < plan.kernels.size(); i++)
+    artefact.objects[i].label = kernel_label(plan, plan.kernels[i], names.kernel(i));
   close(artefact, names, *units.base);
   return artefact;
 }

@@ -10,13 +10,15 @@ namespace nnc {
 struct ArtefactOptions {
   std::string source_hash; // SHA-256 of the source, hexadecimal, for the metadata
   int threads = 1;         // that compile; the result does not depend on them
-  // Writes the body of a kernel, as emit_kernel does; tests put their own here.
-  std::function<void(const Kernel &, const std::string &, llvm::Module &, const Target &)> emit = emit_kernel;
+  bool debug_info = false; // DWARF for debuggers and profilers; the code stays the same
+  // Writes the body of a kernel, where it is not emit_kernel that shall; for tests.
+  std::function<void(const Kernel &, const std::string &, llvm::Module &, const Target &)> emit;
 };
 
 struct ObjectFile {
   std::string name; // "mnist.k3"
   std::string bytes;
+  std::string label = name; // for profilers: "mnist.k8 dense'"
 };
 
 // Relocatable code that refers to nothing outside of itself. Not yet linked: kernels in order, then the entries.
@@ -24,6 +26,7 @@ struct Artefact {
   std::string model; // C identifier, the prefix of all names: "mnist"
   std::string info;  // symbol of the query function: "mnist_info"
   std::vector<ObjectFile> objects;
+  bool debug_info = false;
 };
 
 // Throws Error where the target cannot be compiled for, and where code needs a function that an artefact does not have.

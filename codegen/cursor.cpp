@@ -124,6 +124,7 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
     const KernelNode &node = kernel.nodes[root.node];
     if (!node.partial)
       continue;
+    const PlaceGuard guard = at(root.node);
     std::vector<Extent> extents;
     for (size_t a = 0; a < kernel.axes.size(); ++a) {
       bool cut = static_cast<int>(a) == kernel.grain_axis && kernel.grains > 1;
@@ -268,6 +269,7 @@ llvm::Value *Cursor::value(int index) {
   if (values_[index])
     return values_[index];
   const KernelNode &node = frame_->kernel.nodes[index];
+  const PlaceGuard guard = frame_->at(index);
   llvm::Value *result = nullptr;
   if (node.op == Op::arg)
     result = load(node, addresses_[index]);
@@ -303,6 +305,7 @@ void Cursor::store_root(const KernelRoot &root) {
   const Kernel &kernel = frame_->kernel;
   const Lanes &lanes = frame_->lanes;
   const KernelNode &node = kernel.nodes[root.node];
+  const PlaceGuard guard = frame_->at(root.node);
   llvm::Value *address = addresses_[kernel.nodes.size() + (&root - kernel.roots.data())];
   llvm::Value *stored = value(node.partial ? node.operands[0] : root.node);
   if (node.op == Op::scatter_add)
@@ -358,10 +361,12 @@ void Cursor::store_roots() {
 }
 
 void Cursor::store_home(int node) {
+  const PlaceGuard guard = frame_->at(node);
   frame_->lanes.store(frame_->kernel.nodes[node].dtype, frame_->lanes.splat(value(node)), addresses_[node], mask);
 }
 
 llvm::Value *Cursor::load_home(int node) {
+  const PlaceGuard guard = frame_->at(node);
   return values_[node] = frame_->lanes.load(frame_->kernel.nodes[node].dtype, addresses_[node], mask);
 }
 

@@ -12,6 +12,21 @@ namespace nnc {
 
 inline constexpr int64_t cache_line = 64; // for prefetches: a guess too small or large costs little
 
+// The builder's place in the source; the one before comes back.
+class PlaceGuard {
+public:
+  PlaceGuard(llvm::IRBuilder<> &b, llvm::DebugLoc place) : b_(b), before_(b.getCurrentDebugLocation()) {
+    b.SetCurrentDebugLocation(std::move(place));
+  }
+  ~PlaceGuard() { b_.SetCurrentDebugLocation(before_); }
+  PlaceGuard(const PlaceGuard &) = delete;
+  PlaceGuard &operator=(const PlaceGuard &) = delete;
+
+private:
+  llvm::IRBuilder<> &b_;
+  llvm::DebugLoc before_;
+};
+
 // What all places of one kernel share: the function being built and its parameters.
 struct KernelFrame {
   const Kernel &kernel;
@@ -23,7 +38,13 @@ struct KernelFrame {
 
   // Row buffers lie one after another at the start of the scratch slot.
   std::vector<int64_t> home_offset; // of each node with Home::row
+  // Of each node in the source, for debuggers; empty without debug information. What belongs to no node, loops and addresses,
+  // has the place of the kernel.
+  std::vector<llvm::DebugLoc> places;
   KernelFrame(const Kernel &kernel, llvm::IRBuilder<> &b, const Lanes &lanes, llvm::Function &function);
+
+  // While it lives, what is emitted is the work of this node.
+  [[nodiscard]] PlaceGuard at(int node) const { return {b, places.empty() ? llvm::DebugLoc() : places[node]}; }
 
   uint64_t row_mask() const { return (uint64_t{1} << kernel.rows) - 1; }
   bool is_element(const KernelNode &node) const { return (node.depends & ~row_mask()) != 0; }

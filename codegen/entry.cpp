@@ -7,6 +7,7 @@
 // from elsewhere (kernel.h); nothing here computes on tensors.
 #include "codegen/entry.h"
 
+#include "codegen/debug_info.h"
 #include "codegen/llvm_compat.h"
 #include "codegen/processor.h"
 #include "runtime/abi.h"
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
+#include <set>
 
 namespace nnc {
 namespace {
@@ -35,8 +37,8 @@ struct Frame {
 
 class EntryModule {
 public:
-  EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, uint64_t required)
-      : module(module), plan(plan), names(names), required(required), b(module.getContext()), i32(b.getInt32Ty()),
+  EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, uint64_t required, DebugInfo *debug)
+      : module(module), plan(plan), names(names), required(required), debug(debug), b(module.getContext()), i32(b.getInt32Ty()),
         i64(b.getInt64Ty()), ptr(b.getPtrTy()) {
     context_type = llvm::StructType::get(module.getContext(), {i32, i32, ptr, ptr, i64, i64});
     assert(module.getDataLayout().getTypeAllocSize(context_type) == sizeof(nnc_context));
@@ -60,6 +62,7 @@ private:
   const Plan &plan;
   const ArtefactNames &names;
   const uint64_t required;
+  DebugInfo *const debug;
   llvm::IRBuilder<> b;
   llvm::Type *i32, *i64, *ptr;
   llvm::StructType *context_type, *frame_type;
@@ -80,6 +83,7 @@ private:
                          llvm::GlobalValue::LinkageTypes linkage) {
     auto *function = llvm::Function::Create(llvm::FunctionType::get(result, parameters, false), linkage, name, module);
     b.SetInsertPoint(BasicBlock::Create(b.getContext(), "entry", function));
+    b.SetCurrentDebugLocation({}); // of the function before
     return function;
   }
 
@@ -92,6 +96,20 @@ private:
       kernels[index]->setVisibility(llvm::GlobalValue::HiddenVisibility);
     }
     return kernels[index];
+  }
+
+  void set_place(const llvm::Function &function, const Loc &loc) {
+    if (debug)
+      b.SetCurrentDebugLocation(debug->place(function, loc));
+  }
+  // The symbols of the kernels that it calls, in the order of the first calls.
+  std::string kernels_of(const PlanEntry &entry) const {
+    std::string list;
+    std::set<int> seen;
+    for (const Step &step : entry.steps)
+      if (step.kernel >= 0 && seen.insert(step.kernel).second)
+        list += (list.empty() ? "" : " ") + names.kernel(step.kernel);
+    return list;
   }
 
   Value *byte_offset(Value *pointer, int64_t bytes) {
@@ -296,6 +314,7 @@ void EntryModule::emit_loop(Body &body, size_t index) {
 void EntryModule::emit_steps(Body &body, size_t begin, size_t end) {
   for (size_t s = begin; s < end; ++s) {
     const Step &step = body.entry.steps[s];
+    set_place(*body.function, step.loc);
     if (step.trips > 0) {
       emit_loop(body, s);
       s += step.inside;
@@ -342,6 +361,9 @@ llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames
   auto *refuse = BasicBlock::Create(b.getContext(), "refuse", function);
   auto *leave = BasicBlock::Create(b.getContext(), "leave", function);
   auto *refusal = llvm::PHINode::Create(i32, 8, "", refuse), *result = llvm::PHINode::Create(i32, 2, "", leave);
+  if (debug)
+    debug->describe(*function, entry.loc, {{"nnc.entry", entry.name}, {"nnc.kernels", kernels_of(entry)}});
+  set_place(*function, entry.loc);
   Value *frame = b.CreateAlloca(frame_type);
   Value *slots = check_arguments(entry, function, refuse, refusal);
 
@@ -350,6 +372,7 @@ llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames
   b.CreateStore(b.getInt64(workspace_layout(entry).slot_bytes), b.CreateStructGEP(frame_type, frame, Frame::slot_bytes));
   Body body{entry, function, frame, slots, leave, result};
   emit_steps(body, 0, entry.steps.size());
+  set_place(*function, entry.loc);
   result->addIncoming(b.getInt32(NNC_OK), b.GetInsertBlock());
   b.CreateBr(leave);
 
@@ -391,8 +414,8 @@ llvm::Function *EntryModule::emit_call(const PlanEntry &entry, llvm::Function *t
 WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {align_up(entry.workspace_bytes), align_up(entry.slot_bytes)}; }
 
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
-                  const Target &base, uint64_t required) {
-  EntryModule entries(module, plan, names, required);
+                  const Target &base, uint64_t required, DebugInfo *debug) {
+  EntryModule entries(module, plan, names, required, debug);
   std::vector<llvm::Function *> calls;
   for (size_t i = 0; i < plan.entries.size(); i++)
     calls.push_back(entries.emit_call(plan.entries[i], entries.emit_entry(plan.entries[i], names.entries[i])));

@@ -6,6 +6,8 @@
 
 namespace nnc {
 
+class DebugInfo;
+
 // The workspace of an entry: the plan's buffers, then one scratch slot for each thread, all 64-byte aligned.
 struct WorkspaceLayout {
   int64_t fixed_bytes;
@@ -15,8 +17,8 @@ WorkspaceLayout workspace_layout(const PlanEntry &entry);
 
 // Fills `module`, which is prepared for the least processor of the target's architecture (`base`): it must run far enough on
 // any to find out what it runs on. `required` is required_isa of the kernels' target. The kernels are declared under
-// `names.kernel(index)`.
+// `names.kernel(index)`. With `debug`, calls have the place of their step.
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
-                  const Target &base, uint64_t required);
+                  const Target &base, uint64_t required, DebugInfo *debug = nullptr);
 
 } // namespace nnc

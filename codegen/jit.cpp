@@ -5,8 +5,20 @@
 #include "ir/error.h"
 
 #include <fmt/format.h>
+#include <llvm/ExecutionEngine/Orc/DebugObjectManagerPlugin.h>
+#include <llvm/ExecutionEngine/Orc/Debugging/DebugInfoSupport.h>
+#include <llvm/ExecutionEngine/Orc/Debugging/PerfSupportPlugin.h>
+#include <llvm/ExecutionEngine/Orc/EPCDebugObjectRegistrar.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/TargetProcess/JITLoaderGDB.h>
+#include <llvm/ExecutionEngine/Orc/TargetProcess/JITLoaderPerf.h>
 #include <llvm/Object/ObjectFile.h>
+
+#include <fstream>
+#include <map>
+#include <mutex>
+
+#include <unistd.h>
 
 namespace nnc {
 namespace {
@@ -17,13 +29,84 @@ template <typename T> T take(llvm::Expected<T> value) {
   return std::move(*value);
 }
 
+// `/tmp/perf-PID.map`, where perf looks for the names of code that lies in no file: a line a function, "address size name" in
+// hexadecimal. Kernels have their labels.
+class PerfMap : public llvm::orc::ObjectLinkingLayer::Plugin {
+public:
+  explicit PerfMap(const Artefact &artefact) {
+    for (const ObjectFile &object : artefact.objects)
+      labels_[object.name] = object.label;
+  }
+
+  void modifyPassConfig(llvm::orc::MaterializationResponsibility &, llvm::jitlink::LinkGraph &,
+                        llvm::jitlink::PassConfiguration &passes) override {
+    passes.PostFixupPasses.push_back([this](llvm::jitlink::LinkGraph &graph) { return write(graph); });
+  }
+  llvm::Error notifyFailed(llvm::orc::MaterializationResponsibility &) override { return llvm::Error::success(); }
+  llvm::Error notifyRemovingResources(llvm::orc::JITDylib &, llvm::orc::ResourceKey) override { return llvm::Error::success(); }
+  void notifyTransferringResources(llvm::orc::JITDylib &, llvm::orc::ResourceKey, llvm::orc::ResourceKey) override {}
+
+private:
+  std::map<std::string, std::string> labels_;
+
+  llvm::Error write(llvm::jitlink::LinkGraph &graph) const {
+    std::string lines;
+    for (const llvm::jitlink::Symbol *symbol : graph.defined_symbols())
+      if (symbol->isCallable() && symbol->hasName() && symbol->getSize() > 0) {
+        const std::string name = symbol->getName().str();
+        const auto label = labels_.find(name);
+        lines += fmt::format("{:x} {:x} {}\n", symbol->getAddress().getValue(), symbol->getSize(),
+                             label == labels_.end() ? name : label->second);
+      }
+    return append(lines);
+  }
+
+  // What an earlier process with this number left is overwritten.
+  static llvm::Error append(const std::string &lines) {
+    static std::mutex one_at_a_time;
+    static bool begun = false;
+    std::lock_guard lock(one_at_a_time);
+    const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
+    std::ofstream stream(path, begun ? std::ios::app : std::ios::trunc);
+    begun = true;
+    stream << lines;
+    stream.close();
+    if (!stream)
+      return llvm::createStringError(path + ": cannot be written");
+    return llvm::Error::success();
+  }
+};
+
+// The functions of libLLVM are given by address: nothing is looked up in this process.
+template <typename T> llvm::orc::ExecutorAddr address(T *function) { return llvm::orc::ExecutorAddr::fromPtr(function); }
+
+void add_debugging(llvm::orc::LLJIT &jit, const Artefact &artefact, bool perf) {
+  auto *layer = llvm::dyn_cast<llvm::orc::ObjectLinkingLayer>(&jit.getObjLinkingLayer());
+  if (!layer) // an architecture that LLVM still loads the old way; without a debugger it runs as well
+    return;
+  llvm::orc::ExecutionSession &session = jit.getExecutionSession();
+  if (artefact.debug_info)
+    layer->addPlugin(std::make_unique<llvm::orc::DebugObjectManagerPlugin>(
+        session, std::make_unique<llvm::orc::EPCDebugObjectRegistrar>(session, address(&llvm_orc_registerJITLoaderGDBWrapper)),
+        /*RequireDebugSections=*/true, /*AutoRegisterCode=*/true));
+  if (perf) {
+    layer->addPlugin(std::make_unique<llvm::orc::DebugInfoPreservationPlugin>());
+    layer->addPlugin(std::make_unique<llvm::orc::PerfSupportPlugin>(
+        session.getExecutorProcessControl(), address(&llvm_orc_registerJITLoaderPerfStart),
+        address(&llvm_orc_registerJITLoaderPerfEnd), address(&llvm_orc_registerJITLoaderPerfImpl), /*EmitDebugInfo=*/true,
+        /*EmitUnwindInfo=*/false));
+    layer->addPlugin(std::make_unique<PerfMap>(artefact));
+  }
+}
+
 } // namespace
 
-LoadedCode load_jit(const Artefact &artefact) {
+LoadedCode load_jit(const Artefact &artefact, bool perf) {
   llvm::orc::LLJITBuilder builder;
   builder.setPlatformSetUp(llvm::orc::setUpInactivePlatform); // no static constructors, no libc
   builder.setLinkProcessSymbolsByDefault(false);
   std::shared_ptr<llvm::orc::LLJIT> jit = take(builder.create());
+  add_debugging(*jit, artefact, perf);
   for (const ObjectFile &object : artefact.objects) {
     auto buffer = llvm::MemoryBuffer::getMemBufferCopy(object.bytes, object.name);
     auto file = take(llvm::object::ObjectFile::createELFObjectFile(*buffer, /*InitContent=*/false));

@@ -1,6 +1,7 @@
 // The function around a kernel's body: parameters, lanes, and the choice of the recipe.
 #include "codegen/kernel.h"
 
+#include "codegen/debug_info.h"
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -45,7 +46,7 @@ unsigned kernel_width(const Kernel &kernel, const Target &target) {
 
 } // namespace
 
-void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target) {
+void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target, DebugInfo *debug) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Type *pointer = llvm::PointerType::get(context, 0);
   std::vector<llvm::Type *> parameters(kernel.pointers.size() + 1, pointer);
@@ -64,6 +65,13 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   llvm::IRBuilder<> b(body);
   Lanes lanes(b, target, kernel_width(kernel, target));
   KernelFrame frame(kernel, b, lanes, *function);
+  if (debug) {
+    const Loc place = kernel_place(kernel);
+    debug->describe(*function, place, {{"nnc.kernel", std::string(recipe_name(kernel.recipe)) + "  " + kernel_summary(kernel)}});
+    for (const KernelNode &node : kernel.nodes)
+      frame.places.push_back(debug->place(*function, node.loc.line > 0 ? node.loc : place));
+    b.SetCurrentDebugLocation(debug->place(*function, place));
+  }
   // As many accumulators as columns, and room for operands.
   bool few_columns =
       kernel.recipe == Recipe::small_n &&

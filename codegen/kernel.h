@@ -8,11 +8,15 @@
 
 namespace nnc {
 
+class DebugInfo;
+
 // Defines in `module` (prepared by prepare_module) the hidden function
 //   void symbol(ptr p0, …, ptr pN-1, ptr scratch, i64 grain)
 // with one parameter for each of Kernel::pointers, in order: the first byte of the buffer behind it. `scratch` is a slot of
 // Kernel::scratch_bytes, 64-byte aligned, of undefined content; `grain` is in 0..Kernel::grains. All grains together, in any
 // order and on any threads, are one call of the kernel. The function calls nothing.
-void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
+// With `debug`, every instruction has its place in the source.
+void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target,
+                 DebugInfo *debug = nullptr);
 
 } // namespace nnc

@@ -88,6 +88,8 @@ std::string link(const Artefact &artefact, std::vector<std::string> options) {
   // --threads=1: for files this small, starting threads costs more than it saves.
   for (const std::string &option : {std::string("--threads=1"), std::string("--whole-archive"), input, "-o" + output})
     options.push_back(option);
+  if (!artefact.debug_info)
+    options.push_back("--strip-debug"); // descriptions of frames (target.cpp)
   std::vector<const char *> arguments = {"ld.lld"};
   for (const std::string &option : options)
     arguments.push_back(option.c_str());
@@ -108,10 +110,12 @@ std::string link(const Artefact &artefact, std::vector<std::string> options) {
 
 // Turns the hidden symbols of a relocatable object, kernels and memcpy, into local ones. As hidden symbols they would still
 // meet those of another model, or the program's own memcpy, when a program is linked of them.
-std::string hide_internals(const std::string &object) {
+// LLD keeps all debug sections of a relocatable output, so they go here.
+std::string hide_internals(const std::string &object, bool debug_info) {
   llvm::objcopy::ConfigManager config;
   config.Common.InputFilename = config.Common.OutputFilename = "artefact";
   config.ELF.LocalizeHidden = true;
+  config.Common.StripDebug = !debug_info;
   auto binary = llvm::object::createBinary(llvm::MemoryBufferRef(object, "artefact"));
   if (!binary)
     throw Error("cannot read the linked object: " + llvm::toString(binary.takeError()));
@@ -131,7 +135,7 @@ std::string shared_library(const Artefact &artefact) {
                          "--defsym=nnc_model=" + artefact.info});
 }
 
-std::string relocatable_object(const Artefact &artefact) { return hide_internals(link(artefact, {"-r"})); }
+std::string relocatable_object(const Artefact &artefact) { return hide_internals(link(artefact, {"-r"}), artefact.debug_info); }
 
 std::string static_library(const Artefact &artefact) {
   return archive({{artefact.model, relocatable_object(artefact)}}, /*with_symbol_table=*/true);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <llvm/Config/llvm-config.h>
+#if LLVM_VERSION_MAJOR >= 20
+#include <llvm/CodeGen/CodeGenTargetMachineImpl.h>
+#endif
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -48,5 +51,12 @@ inline llvm::TargetMachine *create_target_machine(const llvm::Target &target, co
   return target.createTargetMachine(triple, cpu, features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, level);
 #endif
 }
+
+// What every machine that generates code is; it changed its name in 20.
+#if LLVM_VERSION_MAJOR >= 20
+using CodeGenMachine = llvm::CodeGenTargetMachineImpl;
+#else
+using CodeGenMachine = llvm::LLVMTargetMachine;
+#endif
 
 } // namespace nnc::compat

@@ -246,6 +246,7 @@ private:
 
   Accumulator new_accumulator(int index, int64_t flight) {
     const KernelNode &node = kernel_.nodes[index];
+    const PlaceGuard guard = frame_.at(index);
     Accumulator accumulator{index, {}, {}};
     for (int64_t i = 0; i < flight; ++i) {
       if (node.op == Op::argmax) {
@@ -272,6 +273,7 @@ private:
 
   void accumulate(Cursor &place, Accumulator &accumulator, size_t slot) {
     const KernelNode &node = kernel_.nodes[accumulator.node];
+    const PlaceGuard guard = frame_.at(accumulator.node);
     llvm::Value *variable = accumulator.variables[slot];
     // Lanes beyond the end of a sweep must not count; lanes that are rows beyond the end are never stored.
     llvm::Value *mask = frame_.vectors_along_rows() ? nullptr : place.mask;
@@ -305,6 +307,7 @@ private:
 
   llvm::Value *finish(Accumulator &accumulator) {
     const KernelNode &node = kernel_.nodes[accumulator.node];
+    const PlaceGuard guard = frame_.at(accumulator.node);
     std::vector<llvm::Value *> &variables = accumulator.variables;
     if (node.op == Op::argmax) {
       ArgmaxPair best{get(variables[0]), get(accumulator.indices[0])};

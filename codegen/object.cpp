@@ -7,17 +7,25 @@
 // the bytes independent of the number of threads. A TargetMachine belongs to one thread at a time; each thread keeps its own.
 #include "codegen/object.h"
 
+#include "codegen/debug_info.h"
+#include "codegen/llvm_compat.h"
 #include "ir/error.h"
 
 #include <fmt/format.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/CodeGen/AsmPrinter.h>
+#include <llvm/CodeGen/DebugHandlerBase.h>
+#include <llvm/CodeGen/MachineModuleInfo.h>
+#include <llvm/CodeGen/Passes.h>
+#include <llvm/CodeGen/TargetPassConfig.h>
 #include <llvm/IR/DiagnosticInfo.h>
 #include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
+#include <llvm/MC/MCStreamer.h>
 #include <llvm/Object/ELFObjectFile.h>
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
@@ -67,6 +75,29 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
       passes.run(function, functions);
 }
 
+// addPassesToEmitFile with lines_of_calls. The same passes, so the code is the same.
+bool add_passes_with_lines(llvm::TargetMachine &machine, llvm::legacy::PassManager &passes, llvm::raw_pwrite_stream &stream,
+                           llvm::CodeGenFileType type) {
+  auto &code = static_cast<compat::CodeGenMachine &>(machine);
+  auto *info = new llvm::MachineModuleInfoWrapperPass(&code);
+  llvm::TargetPassConfig *config = code.createPassConfig(passes);
+  config->setDisableVerify(!checked);
+  passes.add(config);
+  passes.add(info);
+  if (config->addISelPasses())
+    return false;
+  config->addMachinePasses();
+  config->setInitialized();
+  auto streamer = code.createMCStreamer(stream, nullptr, type, info->getMMI().getContext());
+  if (!streamer)
+    throw Error("internal error: " + llvm::toString(streamer.takeError()));
+  auto *printer = static_cast<llvm::AsmPrinter *>(machine.getTarget().createAsmPrinter(machine, std::move(*streamer)));
+  printer->addDebugHandler(lines_of_calls(*printer));
+  passes.add(printer);
+  passes.add(llvm::createFreeMachineFunctionPass());
+  return true;
+}
+
 // The compilers of one thread: a TargetMachine for each target it meets, with and without optimisation.
 class Worker {
 public:
@@ -101,7 +132,10 @@ public:
       llvm::raw_svector_ostream stream(bytes);
       llvm::legacy::PassManager passes;
       auto type = form == CodeForm::assembly ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile;
-      if (machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/!checked))
+      const bool made = module.debug_compile_units().empty()
+                            ? !machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/!checked)
+                            : add_passes_with_lines(machine, passes, stream, type);
+      if (!made)
         throw Error(fmt::format("internal error: LLVM cannot emit code for `{}`", unit.target->triple));
       passes.run(module);
       text.assign(bytes.begin(), bytes.end());

@@ -30,11 +30,13 @@ void initialise_llvm_targets() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     LLVMInitializeX86AsmParser();
+    LLVMInitializeX86Disassembler();
     LLVMInitializeAArch64TargetInfo();
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
     LLVMInitializeAArch64AsmParser();
+    LLVMInitializeAArch64Disassembler();
   });
 }
 
@@ -57,6 +59,9 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const std::string &triple, cons
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict; // muladd is an op; LLVM makes none of its own
   options.NoTrappingFPMath = true;                    // nobody reads exception flags
+  // With debug information LLVM describes frames, and those notes keep instructions of a prologue from changing places. They are
+  // made in any case, so that the code is the same; without debug information nobody keeps them (link.cpp).
+  options.ForceDwarfFrameSection = true;
   // Default makes code within 3 % of Less (docs/kernels.md, "Vector math"); None (FastISel) halves its speed.
   return std::unique_ptr<llvm::TargetMachine>(
       compat::create_target_machine(*found, triple, cpu, features, options, llvm::CodeGenOptLevel::Less));

@@ -49,6 +49,7 @@ struct PlanEntry {
   int64_t workspace_bytes = 0; // without the threads' scratch slots
   int64_t slot_bytes = 0;      // scratch of one thread: the largest of its kernels'
   double flop = 0, bytes = 0;
+  Loc loc;
 };
 
 struct PlanState {

@@ -114,6 +114,7 @@ private:
   void describe() {
     entry_.name = function_.name;
     entry_.doc = function_.doc;
+    entry_.loc = function_.loc;
     for (int a = 0; a < function_.args; ++a)
       if (function_.arg_info[a].state < 0)
         entry_.inputs.push_back({function_.nodes[a].name(), function_.nodes[a].type()});
@@ -184,6 +185,9 @@ private:
       step.note += (step.note.empty() ? "" : " ") + arg.name;
     }
     step.loc = loc;
+    for (KernelNode &node : kernel.nodes) // constants, and what only moves elements
+      if (node.loc.line == 0)
+        node.loc = loc;
     step.kernel = pool_.kernel(std::move(kernel));
     entry_.steps.push_back(std::move(step));
   }

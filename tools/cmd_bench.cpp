@@ -83,8 +83,9 @@ int bench_command(int argc, const char *const *argv) {
   const std::vector<std::string> names = words.get();
   const unsigned threads = run_flags.threads();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
-  const std::unique_ptr<Engine> engine =
-      open_engine(engine_kind("", names[0]), names[0], flags.options(), pool.get(), {names[1]});
+  BuildOptions options = flags.options();
+  options.perf = run_flags.perf;
+  const std::unique_ptr<Engine> engine = open_engine(engine_kind("", names[0]), names[0], options, pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   start_state(*engine, run_flags.seed(), "");
 

@@ -26,6 +26,7 @@ const HelpPage page = {
   nnc train MODEL ENTRY [options]       train on data from files
   nnc bench MODEL ENTRY [options]       measure one entry
   nnc inspect MODEL.so                  what a compiled model offers
+  nnc objdump MODEL ENTRY               the machine code of an entry below the lines it comes from
   nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
   nnc plot MODEL ENTRY --range A:B      draw an entry, or how a training went
   nnc fmt FILE.nn…                      lay out the text of models
@@ -86,7 +87,7 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   if (stage == "plan")
     return plan_text(plan);
   const Target target = make_target(options.cpu, options.target);
-  const ArtefactOptions code = code_options(source);
+  const ArtefactOptions code = code_options(source, options);
   if (stage == "llvm")
     return code_text(plan, target, CodeForm::llvm, code);
   if (stage == "llvm-opt")

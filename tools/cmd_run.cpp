@@ -66,8 +66,10 @@ int run_command(int argc, const char *const *argv) {
   const unsigned threads = run_flags.threads();
   const int64_t seed = run_flags.seed();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
+  BuildOptions options = flags.options();
+  options.perf = run_flags.perf;
   const std::unique_ptr<Engine> engine =
-      open_engine(engine_kind(engine_name, names[0]), names[0], flags.options(), pool.get(), {names[1]});
+      open_engine(engine_kind(engine_name, names[0]), names[0], options, pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   const std::map<std::string, std::string> given = by_name(in, "in", entry.name, inputs(entry));
   const std::map<std::string, std::string> wanted = by_name(out, "out", entry.name, outputs(entry));

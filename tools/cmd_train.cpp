@@ -145,7 +145,8 @@ int train_command(int argc, const char *const *argv) {
 
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
   const EngineKind kind = engine_kind(engine_name, file);
-  const BuildOptions options = flags.options();
+  BuildOptions options = flags.options();
+  options.perf = run_flags.perf;
   std::vector<std::string> keep{entry_name};
   if (!eval.empty())
     keep.push_back(eval);

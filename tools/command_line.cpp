@@ -178,6 +178,7 @@ BuildOptions BuildFlags::options() const {
   BuildOptions result;
   result.set = values();
   result.cpu = cpu;
+  result.debug_info = debug_info;
   result.passes.passes = split(passes);
   for (const std::string &names : disable)
     for (std::string &name : split(names))

@@ -52,6 +52,8 @@ struct BuildFlags : SetFlags {
                            cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
                                     "x86-64-v3 or znver4"),
                            cl::value_desc("NAME"), cl::cat(compile_options())};
+  cl::opt<bool> debug_info{"g", cl::desc("debug information: gdb and perf see the lines and functions of the model"),
+                           cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),
@@ -71,12 +73,15 @@ struct BuildFlags : SetFlags {
   BuildOptions options() const;
 };
 
-// --threads, --seed.
+// --threads, --seed, --perf.
 struct RunFlags {
   cl::opt<std::string> threads_text{"threads", cl::desc("threads that run it (1); the results do not depend on them"),
                                     cl::value_desc("N"), cl::init("1"), cl::cat(general_options())};
   cl::opt<std::string> seed_text{"seed", cl::desc("seed of `init`, and of the order of training examples (0)"),
                                  cl::value_desc("N"), cl::init("0"), cl::cat(general_options())};
+
+  cl::opt<bool> perf{"perf", cl::desc("write down code and lines for Linux' perf: /tmp/perf-PID.map, and a jitdump"),
+                     cl::cat(compile_options())};
 
   unsigned threads() const { return static_cast<unsigned>(whole_number(threads_text, "threads", 1, 1024)); }
   int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }
@@ -100,6 +105,7 @@ int run_command(int argc, const char *const *argv);
 int train_command(int argc, const char *const *argv);
 int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
+int objdump_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
 int fmt_command(int argc, const char *const *argv);
 int docs_command(int argc, const char *const *argv);

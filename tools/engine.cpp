@@ -183,7 +183,7 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
   const Build build = build_model(file, options, keep);
   if (kind == EngineKind::so)
     return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool);
-  LoadedCode loaded = load_jit(build.artefact);
+  LoadedCode loaded = load_jit(build.artefact, options.perf);
   return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool);
 }
 
@@ -215,6 +215,11 @@ EngineKind engine_kind(const std::string &name, const std::string &file) {
 
 std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
                                     const std::vector<std::string> &keep) {
+  if (options.perf && kind != EngineKind::jit)
+    throw Error(
+        fmt::format("{}: --perf is for code that lies in no file (--engine=jit); in a library made with -g perf finds lines by "
+                    "itself",
+                    file));
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<Engine> engine = make_engine(kind, file, options, pool, keep);
   if (is_source_file(file))

@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
   const std::map<std::string, Command> commands = {
       {"run", run_command},         {"train", train_command},         {"bench", bench_command},
       {"inspect", inspect_command}, {"gradcheck", gradcheck_command}, {"fmt", fmt_command},
-      {"docs", docs_command},       {"plot", plot_command},
+      {"docs", docs_command},       {"plot", plot_command},           {"objdump", objdump_command},
   };
   try {
     report_fatal_errors();

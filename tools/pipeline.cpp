@@ -125,8 +125,9 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
-ArtefactOptions code_options(const SourceModule &source) {
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &build) {
   ArtefactOptions options;
+  options.debug_info = build.debug_info || build.perf;
   options.source_hash = source.hash;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   return options;
@@ -140,7 +141,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source));
+  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source, options));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -18,6 +18,8 @@ struct BuildOptions {
   std::string target;                                   // a triple; empty: this machine
   PassOptions passes;
   std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
+  bool debug_info = false;            // -g
+  bool perf = false;                  // --perf: code in this process is made known to perf
   bool warn = true;                   // print the frontend's warnings on standard error
 };
 
@@ -44,7 +46,7 @@ std::string fused_text(const Module &module, const std::vector<std::string> &ref
 // A module that went through the pipeline.
 Plan plan_module(const Module &module, const PassOptions &options);
 
-ArtefactOptions code_options(const SourceModule &source);
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options = {});
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
 struct Build {
