@@ -46,7 +46,7 @@ private:
 // The place of the kernel as a whole: of its dot, or of what it leaves first.
 Loc kernel_place(const Kernel &kernel);
 
-// What people call a kernel: its symbol, and the .nn function that it comes from, with primes where it is derived: "mnist.k11
+// What people call a kernel: its symbol, and the .nn function that it comes from, with primes where it is derived: "mnist.k8
 // dense'".
 std::string kernel_label(const Plan &plan, const Kernel &kernel, const std::string &symbol);
 
