@@ -73,8 +73,9 @@ ArtefactNames names_for(const Plan &plan, std::span<const Target> targets) {
 Units make_units(const Plan &whole, const ArtefactNames &names, std::span<const Target> targets, const ArtefactOptions &options) {
   Units units;
   units.plan = std::make_unique<Plan>(without_packed_constants(whole, targets));
-  ArtefactFacts facts = {
-      options.source_hash, "nnc " NNC_VERSION, targets[0].triple, fmt::format("{}", fmt::join(names.variants, ",")), {}};
+  ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION,
+                         targets[0].triple,   fmt::format("{}", fmt::join(names.variants, ",")),
+                         options.flags,       {}};
   units.base = std::make_unique<Target>(make_target("generic", facts.triple));
   for (size_t v = 0; v < targets.size(); v++) {
     const Target &target = targets[v];

@@ -27,6 +27,9 @@ public:
   // One pointer for each input and output, in their order. Throws CallError; then nothing was written.
   virtual void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) = 0;
 
+  // Which of the kernels' variants runs, by its cpu; throws Error where there is none.
+  virtual void use_variant(const std::string &cpu) = 0;
+
   double compile_milliseconds = 0; // 0: nothing was compiled
 };
 

@@ -124,7 +124,7 @@ TEST(freeze, leaves_what_is_carried) {
 TEST(freeze, says_what_is_wrong) {
   const Folder folder;
   folder.write("a.nn", "param w: f32[2] = [3, 4]\nentry f(x: f32[2]) { return y = w * x }\n");
-  folder.write("b.nn", "param a: f32 = 1\nparam w: f32[3] = [3, 4, 5]\nentry f(x: f32[3]) { return y = w * x * a }\n");
+  folder.write("b.nn", "param a: f32 = 1\nparam w: f32[3] = [3, 4, 5]\nentry f(x: f32[3]) { return y = a * x * w }\n");
   folder.write("c.nn", "param w: f32[2] = [3, 4]\nentry f(x: f32[2]) { update sgd(sum(w * x), lr = 1) }\n");
   compile_file(folder.file("a.nn")).save_weights(folder.file("a.safetensors"));
   const auto refused = [&](const std::string &arguments, const std::string &message) {
