@@ -8,13 +8,14 @@ namespace nnc {
 
 struct Tile {
   int64_t rows = 1, vectors = 1; // of accumulators
-  int64_t row_tiles = 1, panels = 1;
+  int64_t row_tiles = 1;
+  int64_t panels = 1; // of the widest vectors there may be
   int64_t larger = 1; // the first row tiles have `rows` rows, the others one less
 };
 
 struct GemmShape {
-  // `width`: lanes of a vector.
-  GemmShape(const Kernel &kernel, const Target &target, int64_t width);
+  // Lanes of a vector, at least and at most.
+  GemmShape(const Kernel &kernel, const Target &target, int64_t least_lanes, int64_t most_lanes);
 
   const Kernel &kernel;
   int a, b;               // nodes
@@ -24,7 +25,6 @@ struct GemmShape {
   std::vector<int> outer_m, outer_k;
   Tile tile;
   GemmBlocking blocking;
-  int64_t panel_columns = 0;
   size_t part_axes = 0;      // so many of outer_k are parts
   bool copies_a = false;     // in blocks
   int64_t block_tiles = 1;   // row tiles of one
@@ -35,9 +35,8 @@ struct GemmShape {
   bool defers = false; // the epilogue of a tile runs between pieces of the next tile's product
 
   int64_t size(int axis) const { return kernel.axes[axis].size; }
-  // In elements: from one index of outer_k[level] in a copied panel to the next; a copied panel.
-  int64_t packed_step(size_t level) const;
-  int64_t copied_panel_size() const { return panel_columns * blocking.k_part; }
+  // Lines of a copied panel from one index of outer_k[level] to the next.
+  int64_t packed_lines(size_t level) const;
 };
 
 } // namespace nnc
