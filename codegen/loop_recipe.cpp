@@ -126,8 +126,11 @@ private:
     }
   }
 
-  // The largest is accumulated as the smallest of negatives, which takes fewer instructions (Lanes::minimum).
-  bool is_negated(const KernelNode &node) const { return node.op == Op::max && is_float(node.dtype); }
+  // The largest is accumulated as the smallest of negatives, which takes fewer instructions (Lanes::minimum) but where the target
+  // has one for either.
+  bool is_negated(const KernelNode &node) const {
+    return node.op == Op::max && is_float(node.dtype) && !lanes_.target().has_ieee_max;
+  }
   Op accumulating_op(const KernelNode &node) const { return is_negated(node) ? Op::min : node.op == Op::dot ? Op::sum : node.op; }
 
   bool reduces_in(const KernelNode &node, int stage) const {
