@@ -1,18 +1,19 @@
-# nnc_add_model(TARGET MODEL.nn [CPU NAME…] [SET NAME=VALUE…] [TRIPLE TRIPLE] [OPTIONS OPTION…])
+# nnc_add_model(TARGET MODEL.nn [CPU NAME…] [SET NAME=VALUE…] [FREEZE FILE] [TRIPLE TRIPLE] [OPTIONS OPTION…])
 #
 # Compiles the model when TARGET is built, links it into TARGET, and lets its sources #include "MODEL.h". It is compiled again
-# when the model, a file that it uses, or nnc changes. To be called in the folder that added TARGET, of C or C++.
-#   CPU       instruction sets to compile for, such as x86-64-v3; without: that of the machine that builds
+# when the model, a file that it uses, the weights or nnc change. To be called in the folder that added TARGET, of C or C++.
+#   CPU       instruction sets to compile for, such as x86-64-v3; without: what nnc chooses
 #   SET       values for consts of the model
+#   FREEZE    a .safetensors file with weights that become constants in the program
 #   TRIPLE    the machine to compile for; without: the one that the project is built for
 #   OPTIONS   further options of nnc, as they are
 cmake_policy(PUSH)
 cmake_policy(VERSION 3.20)
 
 function(nnc_add_model target model)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "TRIPLE" "CPU;SET;OPTIONS")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "FREEZE;TRIPLE" "CPU;SET;OPTIONS")
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
-    message(FATAL_ERROR "nnc_add_model: what is `${arg_UNPARSED_ARGUMENTS}${arg_KEYWORDS_MISSING_VALUES}`? There are CPU, SET, TRIPLE and OPTIONS, each with values")
+    message(FATAL_ERROR "nnc_add_model: what is `${arg_UNPARSED_ARGUMENTS}${arg_KEYWORDS_MISSING_VALUES}`? There are CPU, SET, FREEZE, TRIPLE and OPTIONS, each with values")
   endif()
   get_filename_component(source ${model} ABSOLUTE)
   get_filename_component(stem ${model} NAME_WLE)
@@ -25,6 +26,10 @@ function(nnc_add_model target model)
   foreach(assignment ${arg_SET})
     list(APPEND options --set ${assignment})
   endforeach()
+  if(arg_FREEZE)
+    get_filename_component(weights ${arg_FREEZE} ABSOLUTE)
+    list(APPEND options --freeze --weights ${weights})
+  endif()
   if(NOT arg_TRIPLE AND CMAKE_CROSSCOMPILING)
     set(arg_TRIPLE ${CMAKE_SYSTEM_PROCESSOR}-linux-gnu)
   endif()
@@ -35,7 +40,7 @@ function(nnc_add_model target model)
   add_custom_command(
     OUTPUT ${folder}/${stem}.o ${folder}/${stem}.h
     COMMAND nnc::nnc ${source} -o ${folder}/${stem}.o --depfile ${folder}/${stem}.d ${options}
-    DEPENDS ${source} nnc::nnc
+    DEPENDS ${source} ${weights} nnc::nnc
     DEPFILE ${folder}/${stem}.d
     COMMENT "Compiling the model ${model}"
     VERBATIM)

@@ -1,5 +1,5 @@
-// What an artefact consists of: a unit for each kernel, one with the entries, and memcpy and its like where something needs
-// them. Then every symbol must be defined: an artefact has no libc or libm behind it.
+// What an artefact consists of: a unit for each kernel and target, one with the entries, and memcpy and its like where something
+// needs them. Then every symbol must be defined: an artefact has no libc or libm behind it.
 #include "codegen/compile.h"
 
 #include "codegen/builtins.h"
@@ -8,6 +8,7 @@
 #include "ir/error.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
@@ -21,23 +22,32 @@ struct Units {
   std::vector<CodeUnit> list;
 };
 
-Units make_units(const Plan &plan, const ArtefactNames &names, const Target &target, const ArtefactOptions &options) {
+ArtefactNames names_for(const Plan &plan, std::span<const Target> targets) {
+  std::vector<std::string> cpus;
+  for (const Target &target : targets)
+    cpus.push_back(target.name);
+  return artefact_names(plan, cpus);
+}
+
+Units make_units(const Plan &plan, const ArtefactNames &names, std::span<const Target> targets, const ArtefactOptions &options) {
   Units units;
-  units.base = std::make_unique<Target>(make_target("generic", target.triple));
-  for (size_t i = 0; i < plan.kernels.size(); i++) {
-    std::string name = names.kernel(i);
-    units.list.push_back(
-        {name, &target,
-         [&plan, &target, &options, name, i](llvm::Module &module) { options.emit(plan.kernels[i], name, module, target); },
-         /*glue=*/false});
+  ArtefactFacts facts = {
+      options.source_hash, "nnc " NNC_VERSION, targets[0].triple, fmt::format("{}", fmt::join(names.variants, ",")), {}};
+  units.base = std::make_unique<Target>(make_target("generic", facts.triple));
+  for (size_t v = 0; v < targets.size(); v++) {
+    const Target &target = targets[v];
+    facts.variants.push_back({target.name, required_isa(*create_machine(target))});
+    for (size_t i = 0; i < plan.kernels.size(); i++) {
+      std::string name = names.kernel(i, v);
+      units.list.push_back(
+          {name, &target,
+           [&plan, &target, &options, name, i](llvm::Module &module) { options.emit(plan.kernels[i], name, module, target); },
+           /*glue=*/false});
+    }
   }
-  const uint64_t required = required_isa(*create_machine(target));
-  const ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION, target.triple, target.name};
   const Target *base = units.base.get();
   units.list.push_back({names.internal("entries"), base,
-                        [&plan, &names, facts, base, required](llvm::Module &module) {
-                          emit_entries(module, plan, names, facts, *base, required);
-                        },
+                        [&plan, &names, facts, base](llvm::Module &module) { emit_entries(module, plan, names, facts, *base); },
                         /*glue=*/true});
   return units;
 }
@@ -65,9 +75,9 @@ void close(Artefact &artefact, const ArtefactNames &names, const Target &base) {
 
 } // namespace
 
-Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOptions &options) {
-  const ArtefactNames names = artefact_names(plan);
-  const Units units = make_units(plan, names, target, options);
+Artefact compile_plan(const Plan &plan, std::span<const Target> targets, const ArtefactOptions &options) {
+  const ArtefactNames names = names_for(plan, targets);
+  const Units units = make_units(plan, names, targets, options);
   std::vector<std::string> code = generate_code(units.list, CodeForm::object, options.threads);
   Artefact artefact;
   artefact.model = names.model;
@@ -78,9 +88,9 @@ Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOpti
   return artefact;
 }
 
-std::string code_text(const Plan &plan, const Target &target, CodeForm form, const ArtefactOptions &options) {
-  const ArtefactNames names = artefact_names(plan);
-  const Units units = make_units(plan, names, target, options);
+std::string code_text(const Plan &plan, std::span<const Target> targets, CodeForm form, const ArtefactOptions &options) {
+  const ArtefactNames names = names_for(plan, targets);
+  const Units units = make_units(plan, names, targets, options);
   const std::vector<std::string> code = generate_code(units.list, form, options.threads);
   const char *comment = form == CodeForm::assembly ? "#" : ";";
   std::string text;

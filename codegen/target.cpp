@@ -5,6 +5,7 @@
 #include "codegen/target.h"
 
 #include "codegen/llvm_compat.h"
+#include "codegen/processor.h"
 #include "ir/error.h"
 
 #include <fmt/format.h>
@@ -15,6 +16,8 @@
 #include <llvm/Target/TargetOptions.h>
 #include <llvm/TargetParser/Host.h>
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <mutex>
 
@@ -120,6 +123,36 @@ Target make_target(std::string_view cpu, std::string_view triple) {
   else
     set_aarch64_facts(target);
   return target;
+}
+
+std::vector<Target> make_targets(std::string_view cpus, std::string_view triple) {
+  std::vector<std::pair<int, Target>> sorted;
+  for (std::string_view rest = cpus;;) {
+    const size_t comma = rest.find(',');
+    const std::string_view cpu = rest.substr(0, comma);
+    if (cpu.empty() && !cpus.empty())
+      throw Error(fmt::format("--cpu: a name is missing in `{}`", cpus));
+    Target target = make_target(cpu, triple);
+    for (const auto &[features, other] : sorted)
+      if (other.name == target.name)
+        throw Error(fmt::format("--cpu: `{}` stands twice in `{}`", target.name, cpus));
+    const int features = std::popcount(required_isa(*create_machine(target)));
+    sorted.emplace_back(features, std::move(target));
+    if (comma == rest.npos)
+      break;
+    rest.remove_prefix(comma + 1);
+  }
+  // What has all features of another has more.
+  std::ranges::stable_sort(sorted, {}, [](const auto &entry) { return entry.first; });
+  std::vector<Target> targets;
+  for (auto &[features, target] : sorted)
+    targets.push_back(std::move(target));
+  return targets;
+}
+
+std::string portable_cpus(std::string_view triple) {
+  const llvm::Triple wanted(triple.empty() ? llvm::sys::getProcessTriple() : llvm::Triple::normalize(std::string(triple)));
+  return wanted.getArch() == llvm::Triple::x86_64 ? "x86-64-v3,x86-64-v4" : "generic";
 }
 
 std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace llvm {
 class Function;
@@ -43,6 +44,13 @@ struct Target {
 // "cortex-a72"; empty: native on the host's triple, else generic. `triple`: empty is the host's. Throws Error on unknown
 // names, on native for a foreign triple, and on targets whose pointers are not 64 bits or whose bytes are not little-endian.
 Target make_target(std::string_view cpu = {}, std::string_view triple = {});
+
+// Of a list such as "x86-64-v3,x86-64-v4": from the least to the most that is asked of a processor. Throws Error where a name
+// stands twice. `cpus` empty: as make_target.
+std::vector<Target> make_targets(std::string_view cpus, std::string_view triple = {});
+
+// What an artefact is compiled for where nobody says: processors that are common, several in one file.
+std::string portable_cpus(std::string_view triple);
 
 // Makes position-independent code without floating-point liberties. Safe to call from several threads.
 std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target);

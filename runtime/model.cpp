@@ -108,6 +108,8 @@ std::string result_text(const nnc_entry_info &entry, int32_t code) {
     return "the workspace is too small";
   case NNC_UNSUPPORTED_CPU:
     return "this processor lacks instructions that the model was compiled for";
+  case NNC_BAD_VARIANT:
+    return "the context asks for a variant that the model does not have";
   }
   return "unknown code " + std::to_string(code);
 }

@@ -36,6 +36,7 @@ const HelpPage page = {
     "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",
     R"(  nnc examples/mnist.nn -o mnist.so
   nnc examples/mnist.nn -o mnist.so --set batch=32 --cpu=x86-64-v3
+  nnc examples/mnist.nn -o digits.so --freeze --weights mnist.safetensors    only what predicts, weights inside
   nnc examples/mnist.nn --emit=grad                  the program with its derivatives
   nnc examples/mnist.nn --emit=plan                  kernels, calls and bytes
   nnc train examples/mnist.nn train_step --data x=train-images.gz --data label=train-labels.gz --epochs 5
@@ -107,17 +108,19 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   const Plan plan = plan_module(source.module, options.passes);
   if (stage == "plan")
     return plan_text(plan);
-  const Target target = make_target(options.cpu, options.target);
+  const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
+  const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
+  const std::vector<Target> targets = make_targets(cpus, options.target);
   const ArtefactOptions code = code_options(source);
   if (stage == "llvm")
-    return code_text(plan, target, CodeForm::llvm, code);
+    return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")
-    return code_text(plan, target, CodeForm::llvm_opt, code);
+    return code_text(plan, targets, CodeForm::llvm_opt, code);
   if (stage == "asm")
-    return code_text(plan, target, CodeForm::assembly, code);
+    return code_text(plan, targets, CodeForm::assembly, code);
   if (header)
     *header = c_header(plan);
-  const Artefact artefact = compile_plan(plan, target, code);
+  const Artefact artefact = compile_plan(plan, targets, code);
   return stage == "so" ? shared_library(artefact) : stage == "obj" ? relocatable_object(artefact) : static_library(artefact);
 }
 
@@ -135,6 +138,10 @@ int compile_command(int argc, const char *const *argv) {
   cl::opt<std::string> depfile("depfile",
                                cl::desc("write here which files the output was made from, as a rule for make and Ninja"),
                                cl::value_desc("FILE"), cl::cat(general_options()));
+  cl::opt<bool> freeze("freeze", cl::desc("make constants of the parameters; entries that train are left out"),
+                       cl::cat(compile_options()));
+  cl::opt<std::string> weights("weights", cl::desc("the .safetensors file with the values for --freeze"), cl::value_desc("FILE"),
+                               cl::cat(compile_options()));
   BuildFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
@@ -145,6 +152,10 @@ int compile_command(int argc, const char *const *argv) {
   const std::string file = words.get()[0];
   BuildOptions options = flags.options();
   options.target = triple;
+  if (freeze != !weights.empty())
+    throw Error(freeze ? "--freeze needs --weights FILE: the values of the parameters"
+                       : "--weights goes with --freeze: without it the host fills the state of what is made");
+  options.freeze = weights;
   const Product what = product(emit, out);
   if (out.empty() && (what.stage == "obj" || what.stage == "so") && isatty(STDOUT_FILENO))
     throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));

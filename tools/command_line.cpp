@@ -178,6 +178,7 @@ BuildOptions BuildFlags::options() const {
   BuildOptions result;
   result.set = values();
   result.cpu = cpu;
+  result.split.assign(split_entries.begin(), split_entries.end());
   result.passes.passes = split(passes);
   for (const std::string &names : disable)
     for (std::string &name : split(names))

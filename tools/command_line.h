@@ -49,9 +49,12 @@ struct SetFlags {
 // How a model becomes code.
 struct BuildFlags : SetFlags {
   cl::opt<std::string> cpu{"cpu",
-                           cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
-                                    "x86-64-v3 or znver4"),
-                           cl::value_desc("NAME"), cl::cat(compile_options())};
+                           cl::desc("processors to compile for, separated by commas: native (this one; the default where "
+                                    "nothing is written to a file), generic, or names such as x86-64-v3 or znver4; of several, "
+                                    "a call runs the best that the machine can"),
+                           cl::value_desc("NAME,..."), cl::cat(compile_options())};
+  cl::list<std::string> split_entries{"split", cl::desc("add ENTRY_gradients and ENTRY_update, which together are this entry"),
+                                      cl::value_desc("ENTRY"), cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),

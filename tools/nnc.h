@@ -107,7 +107,7 @@ struct EntryInfo {
 
 struct Options {
   std::vector<std::pair<std::string, std::string>> set; // values for consts of the model
-  std::string cpu;                                      // processor to compile for; empty: this one
+  std::string cpu;                                      // processors to compile for, as --cpu takes them; empty: this one
   int threads = 1;                                      // that run the entries; results do not depend on them
   int64_t seed = 0;                                     // of the first initialisation
 };

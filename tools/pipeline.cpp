@@ -8,14 +8,19 @@
 #include "ir/error.h"
 #include "ir/text.h"
 #include "passes/form.h"
+#include "passes/freeze.h"
 #include "passes/plan.h"
+#include "passes/split.h"
 #include "runtime/file.h"
+#include "runtime/tensor_file.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 namespace nnc {
@@ -71,6 +76,28 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   return {std::move(*module), sha256(all), std::move(files)};
 }
 
+// The file's bytes become part of the artefact's, and so of what it is made from.
+void freeze_state(SourceModule &source, const BuildOptions &options) {
+  std::map<std::string, Tensor> values;
+  for (NamedTensor &given : read_safetensors(options.freeze).tensors) {
+    Tensor tensor;
+    tensor.type = {*dtype_from_name(given.tensor.dtype), given.tensor.shape};
+    tensor.bytes = std::move(given.tensor.bytes);
+    values[given.name] = std::move(tensor);
+  }
+  std::vector<std::string> dropped;
+  try {
+    dropped = freeze(source.module, values);
+  } catch (const Error &error) {
+    throw FileError(options.freeze, error.what());
+  }
+  if (options.warn && !dropped.empty())
+    fmt::print(stderr, "{}: note: left out, since they change parameters: `{}`\n", source.module.files[0],
+               fmt::join(dropped, "`, `"));
+  source.hash = sha256(source.hash + sha256(read_file(options.freeze)));
+  source.files.push_back(options.freeze);
+}
+
 } // namespace
 
 bool is_source_file(const std::string &file) { return file.ends_with(".nn") || is_module_text(file); }
@@ -79,6 +106,10 @@ SourceModule read_source(const std::string &file, const BuildOptions &options) {
   SourceModule source = read_as_written(file, options);
   if (options.edit)
     options.edit(source.module);
+  for (const std::string &entry : options.split)
+    split_entry(source.module, entry);
+  if (!options.freeze.empty())
+    freeze_state(source, options);
   return source;
 }
 
@@ -143,7 +174,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source));
+  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -14,8 +14,10 @@ namespace nnc {
 
 struct BuildOptions {
   std::vector<std::pair<std::string, std::string>> set; // --set NAME=VALUE
-  std::string cpu;                                      // as make_target takes it
+  std::string cpu;                                      // as make_targets takes them
   std::string target;                                   // a triple; empty: this machine
+  std::vector<std::string> split;                       // --split ENTRY: see passes/split.h
+  std::string freeze;                                   // --freeze --weights FILE: a .safetensors whose tensors become constants
   PassOptions passes;
   std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
   bool warn = true;                   // print the frontend's warnings on standard error
@@ -24,7 +26,7 @@ struct BuildOptions {
 struct SourceModule {
   Module module;
   std::string hash;               // SHA-256 of the file, and of those it uses, hexadecimal
-  std::vector<std::string> files; // those it uses
+  std::vector<std::string> files; // those that it uses, and weights that were made constants
 };
 
 bool is_source_file(const std::string &file); // .nn or .nnir, which are compiled; anything else is loaded

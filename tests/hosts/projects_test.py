@@ -92,7 +92,7 @@ class CMake(Case):
         self.folder.write("my model.nn", MODEL.replace("layer(x)", "layer(z)"))
         self.assertRegex(self.build(code=1), r"my model\.nn:2:\d+: error: unknown name `z`")
         said = self.cmake(self.C_PROJECT.replace('nn")', 'nn" FAST)'), code=1)
-        self.assertIn("nnc_add_model: what is `FAST`? There are CPU, SET, TRIPLE and OPTIONS", said)
+        self.assertIn("nnc_add_model: what is `FAST`? There are CPU, SET, FREEZE, TRIPLE and OPTIONS", said)
 
     def test_another_processor(self):
         """Of a static library nothing is linked: this needs no compiler for that processor."""
