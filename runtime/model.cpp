@@ -19,6 +19,10 @@ constexpr unsigned host_machine = EM_AARCH64;
 #error "which ELF machine is this?"
 #endif
 
+std::string machine_name(unsigned machine) {
+  return machine == EM_X86_64 ? "x86_64" : machine == EM_AARCH64 ? "aarch64" : "ELF machine " + std::to_string(machine);
+}
+
 template <typename T> T read_at(const std::string &bytes, uint64_t offset) {
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof value);
@@ -36,7 +40,7 @@ void check_elf(const std::string &name) {
   if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_ident[EI_DATA] != ELFDATA2LSB || elf.e_type != ET_DYN)
     file.fail("not a 64-bit shared library");
   if (elf.e_machine != host_machine)
-    file.fail("made for another processor (ELF machine " + std::to_string(elf.e_machine) + ")");
+    file.fail("made for another processor: " + machine_name(elf.e_machine) + "; this is " + machine_name(host_machine));
   const uint64_t size = file.size();
   auto inside = [&](uint64_t offset, uint64_t bytes) { return offset <= size && bytes <= size - offset; };
   bool whole = inside(elf.e_shoff, uint64_t(elf.e_shnum) * elf.e_shentsize) && elf.e_phentsize == sizeof(Elf64_Phdr) &&
@@ -152,6 +156,12 @@ Session::Session(Model model, ThreadPool *pool)
     context_.pool = pool;
     context_.run = ThreadPool::run_callback;
   }
+}
+
+void Session::touch() {
+  const nnc_model_info &info = model_.info();
+  if (const int32_t code = info.touch(&context_, state_.data()))
+    throw CallError(code, std::string(info.model) + ": the state cannot be taken over: " + info.code_name(code));
 }
 
 void Session::call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) {

@@ -6,28 +6,18 @@
 //   ./load mnist.so mnist.safetensors IMAGES LABELS        # .gz or not
 #include "runtime/model.h"
 #include "runtime/tensor_file.h"
+#include "runtime/weights.h"
 
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 
 namespace {
 
-// Copies the tensors of a file to their places.
-void load_weights(nnc::Session &session, const std::string &file) {
-  for (const auto &[name, tensor] : nnc::read_safetensors(file).tensors) {
-    const nnc_tensor_info *state = session.model().find_state(name);
-    if (!state || nnc::tensor_text(*state) != nnc::tensor_type_text(tensor))
-      throw nnc::FileError(file, "`" + name + "` is not in the model, or of another type");
-    std::memcpy(session.state() + state->offset, tensor.bytes.data(), tensor.bytes.size());
-  }
-}
-
 void recognise(const std::string &library, const std::string &weights, const std::string &images, const std::string &labels) {
   nnc::ThreadPool pool(2);
   nnc::Session session(nnc::Model::load(library), &pool);
-  load_weights(session, weights);
+  nnc::load_weights(session, weights);
   const nnc_entry_info *evaluate = session.model().find_entry("evaluate");
   if (!evaluate)
     throw std::runtime_error(library + ": has no entry `evaluate`");

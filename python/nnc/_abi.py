@@ -22,7 +22,7 @@ DTYPES = [
     ("f32", np.dtype(np.float32)), ("f64", np.dtype(np.float64)), ("u8", np.dtype(np.uint8)), ("i32", np.dtype(np.int32)),
     ("i64", np.dtype(np.int64)), ("bool", np.dtype(np.bool_)), ("bf16", np.dtype(np.uint16)), ("f16", np.dtype(np.float16)),
     ("i8", np.dtype(np.int8)),
-]  # fmt: skip
+]
 
 NNC_CHECK = 100
 CODES = {
@@ -52,14 +52,14 @@ class Context(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("threads", c_uint32), ("pool", c_void_p), ("run", c_void_p), ("workspace_bytes", c_uint64),
         ("isa", c_uint64), ("variant", c_uint32), ("reserved", c_uint32),
-    ]  # fmt: skip
+    ]
 
 
 class TensorInfo(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("dtype", c_uint32), ("name", c_char_p), ("rank", c_uint64), ("shape", POINTER(c_int64)),
         ("bytes", c_uint64), ("offset", c_uint64), ("trained", c_uint32), ("reserved", c_uint32),
-    ]  # fmt: skip
+    ]
 
 
 class EntryInfo(Structure):
@@ -68,7 +68,7 @@ class EntryInfo(Structure):
         ("outputs", c_void_p), ("output_count", c_uint32), ("check_count", c_uint32), ("checks", POINTER(c_char_p)),
         ("workspace_bytes", c_uint64), ("slot_bytes", c_uint64), ("writes_state", c_uint32), ("reserved", c_uint32),
         ("call", c_void_p),
-    ]  # fmt: skip
+    ]
 
 
 class ModelInfo(Structure):
@@ -77,7 +77,7 @@ class ModelInfo(Structure):
         ("compiler", c_char_p), ("target", c_char_p), ("cpu", c_char_p), ("entries", c_void_p), ("entry_count", c_uint64),
         ("states", c_void_p), ("state_count", c_uint64), ("state_bytes", c_uint64), ("alignment", c_uint64),
         ("variants", c_void_p), ("variant_count", c_uint64), ("pick", c_void_p), ("touch", c_void_p), ("code_name", c_void_p),
-    ]  # fmt: skip
+    ]
 
 
 # The last field of what version 1 began with: no artefact has less.

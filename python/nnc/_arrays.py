@@ -72,12 +72,13 @@ def check_output(where: str, wanted: TensorType, array, others: list[np.ndarray]
         raise TypeError(f"{where} is written into an array of {wanted!r}, not into a {type(array).__name__}")
     _check_type(where, wanted, array)
     flags = array.flags
+    in_place = f"{where} is written in place, so its array has to be"
     if not flags.c_contiguous:
-        raise ValueError(f"{where} is written in place, so its array has to be C-contiguous; its strides are {array.strides}")
+        raise ValueError(f"{in_place} C-contiguous; its strides are {array.strides}")
     if not flags.aligned:
-        raise ValueError(f"{where} is written in place, so its array has to be aligned to its elements; its address is {array.ctypes.data}")
+        raise ValueError(f"{in_place} aligned to its elements; its address is {array.ctypes.data}")
     if not flags.writeable:
-        raise ValueError(f"{where} is written in place, but its array is read-only")
+        raise ValueError(f"{in_place} writeable; it is read-only")
     if any(np.may_share_memory(array, other) for other in others):
         raise ValueError(f"{where} overlaps an input, another result or the state; what is written may overlap nothing")
 

@@ -4,7 +4,6 @@ Every array is checked here before an entry sees its address; what an entry itse
 """
 
 import ctypes
-import inspect
 import keyword
 import operator
 import os
@@ -49,7 +48,8 @@ class _Pool:
         if not self.pool:
             raise Error(f"threads={threads}: the system does not give as many")
         self.run = ctypes.cast(library.nnc_pool_run, ctypes.c_void_p)
-        weakref.finalize(self, library.nnc_pool_delete, ctypes.c_void_p(self.pool))
+        # At exit the threads end with the process: a call may still be running.
+        weakref.finalize(self, library.nnc_pool_delete, ctypes.c_void_p(self.pool)).atexit = False
 
 
 # ---- entries
@@ -89,7 +89,7 @@ class _Method:
         self.entry = entry
         self.inputs = dict(zip(_python_names([t.name for t in entry.inputs], {"self", "out"}), entry.inputs))
         self.outputs = dict(zip(_python_names([t.name for t in entry.outputs], set()), entry.outputs))
-        self.results = namedtuple(re.sub(r"\W", "_", entry.name), self.outputs) if self.outputs else None
+        self.results = namedtuple(_python_names([entry.name], set())[0], self.outputs) if self.outputs else None
         parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=t.type) for name, t in self.inputs.items()]
         if self.outputs:
             parameters.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
@@ -114,9 +114,10 @@ def _model_class(library: Library) -> type["Model"]:
     names = _python_names([method.entry.name for method in methods], set(dir(Model)))
     state = [f"    {t.name}: {t.type!r}{'' if t.trained else ', carried'}" for t in library.states.values()]
     doc = f"{library.model}, compiled by {library.compiler} for {library.target}, {library.cpu}.\n\nIts state:\n\n"
+    doc += "\n".join(state) or "    none"
     members = {name: method.function(name) for name, method in zip(names, methods)}
     stem = re.sub(r"\W", "_", os.path.splitext(library.model)[0])
-    return type(stem, (Model,), {"_library": library, "__doc__": doc + ("\n".join(state) or "    none"), "__module__": "nnc", **members})
+    return type(stem, (Model,), {"_library": library, "__doc__": doc, "__module__": "nnc", **members})
 
 
 class State(Mapping):
@@ -146,6 +147,11 @@ class State(Mapping):
 
     def __len__(self) -> int:
         return len(self._model._library.states)
+
+    def tensor(self, name: str) -> Tensor:
+        """What the model says of it: its type, and whether it is trained."""
+        self._model._check_state(name)
+        return self._model._library.states[name]
 
     def __repr__(self) -> str:
         return "{" + ", ".join(f"{name}: {tensor.type!r}" for name, tensor in self._model._library.states.items()) + "}"
@@ -182,7 +188,7 @@ class Model:
             self._context.threads, self._context.pool, self._context.run = slots, pool.pool, pool.run
         self._written = False  # the state, by the host
         if seed is not None and "init" in library.entries:
-            self.init(seed)
+            self.init(*[seed][: len(library.entries["init"].inputs)])
 
     @property
     def entries(self) -> dict[str, Entry]:

@@ -42,10 +42,12 @@ def _tensor(name: str, entry, data: memoryview) -> tuple[int, int, str, np.ndarr
     if not _sizes(shape) or len(shape) > 32:
         raise Error(f"tensor `{name}`: shape {json.dumps(shape)} is no list of at most 32 whole numbers")
     if not _sizes(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= len(data):
-        raise Error(f"tensor `{name}`: data_offsets {json.dumps(offsets)} is no range within the file's {len(data)} bytes of data")
+        text = json.dumps(offsets)
+        raise Error(f"tensor `{name}`: data_offsets {text} is no range within the file's {len(data)} bytes of data")
     begin, end = offsets
-    if end - begin != math.prod(shape) * numpy.itemsize:
-        raise Error(f"tensor `{name}`: {dtype}{shape} needs {math.prod(shape) * numpy.itemsize} bytes, its range {begin}..{end} has {end - begin}")
+    size = math.prod(shape) * numpy.itemsize
+    if end - begin != size:
+        raise Error(f"tensor `{name}`: {dtype}{shape} needs {size} bytes, its range {begin}..{end} has {end - begin}")
     array = np.frombuffer(data[begin:end], numpy if dtype != "bool" else np.uint8)
     if dtype == "bool":
         if array.size and array.max() > 1:
@@ -59,7 +61,8 @@ def _parse(content: bytes) -> dict[str, tuple[str, np.ndarray]]:
         raise Error(f"the file ends within the header length: it has {len(content)} bytes of 8")
     length = struct.unpack_from("<Q", content)[0]
     if length > min(LONGEST_HEADER, len(content) - 8):
-        raise Error(f"the header length is {length}, but only {len(content) - 8} bytes follow and at most {LONGEST_HEADER} are supported")
+        follow = len(content) - 8
+        raise Error(f"the header length is {length}, but only {follow} bytes follow and at most {LONGEST_HEADER} are supported")
     try:
         header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

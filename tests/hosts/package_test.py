@@ -3,6 +3,7 @@
 import inspect
 import os
 import pydoc
+import sys
 import threading
 import unittest
 from unittest import mock
@@ -35,18 +36,26 @@ entry save(class: f32[2], self: f32, out: f32) { return lambda = class * self + 
 
 FAKE = """
 #include "runtime/abi.h"
+#include <stddef.h>
 struct longer { nnc_model_info info; uint64_t more[4]; };
 struct longer_entry { nnc_entry_info info; uint64_t more[2]; };
 static int32_t call(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
-  *(int32_t *)out[0] = %d; (void)c, (void)s, (void)w, (void)in;
+  *(int32_t *)out[0] = ((int32_t *)s)[16]; (void)c, (void)w, (void)in;
   return NNC_OK;
 }
-static const nnc_tensor_info out = {sizeof out, NNC_I32, "y", 0, 0, 4, 0, 0, 0};
+static int32_t fail(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
+  (void)c, (void)s, (void)w, (void)in, (void)out;
+  return 42;
+}
+static int32_t touch(nnc_context *c, void *s) { return (void)c, ((int32_t *)s)[16]++, NNC_OK; }
+static const char *code_name(int32_t code) { return code == 42 ? "NNC_FAKE" : "other"; }
+static const nnc_tensor_info out = {sizeof out, NNC_I32, "y", 0, 0, 4, 0, 0, 0}, w = {sizeof w, NNC_I32, "w", 0, 0, 4, 0, 1, 0};
 static const struct longer_entry entries[] = {
   {{sizeof *entries, 0, "first", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, call}, {1, 2}},
-  {{sizeof *entries, 0, "second", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, call}, {1, 2}}};
+  {{sizeof *entries, 0, "second", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, fail}, {1, 2}}};
 const nnc_model_info *nnc_model(void) {
-  static struct longer model = {{.model = "fake.nn", .source_hash = "", .compiler = "", .target = "", .cpu = "", .entry_count = 2, .alignment = 64}};
+  static struct longer model = {{.model = "fake.nn", .source_hash = "", .compiler = "", .target = "", .cpu = "", .entry_count = 2,
+    .states = &w, .state_count = 1, .state_bytes = 128, .alignment = 64, .touch = touch, .code_name = code_name}};
   model.info.struct_size = %s, model.info.abi_version = %d, model.info.entries = &entries[0].info;
   return &model.info;
 }
@@ -119,6 +128,8 @@ class Signatures(Case):
         self.assertEqual((step.inputs[0].name, step.inputs[0].type.shape, step.inputs[1].type.dtype), ("x", (4, 3), "u8"))
         self.assertEqual((step.checks, step.writes_state, self.model.entries["predict"].writes_state), (("label outside 0..2",), True, False))
         self.assertIn("small.nn", repr(self.model))
+        trained = [name for name in self.model.state if self.model.state.tensor(name).trained]
+        self.assertEqual(trained, ["tiny/dense_0/w", "tiny/dense_0/b"])
 
 
 class Calls(Case):
@@ -199,7 +210,7 @@ class Refused(Case):
             (TypeError, "step: too many positional arguments", lambda: step(x, label, x)),
             (TypeError, "step: got an unexpected keyword argument 'y'", lambda: step(x, label, y=x)),
             (TypeError, "step: there is no result `los`; there are `loss`, `accuracy`", lambda: step(x, label, out={"los": x})),
-        ]:  # fmt: skip
+        ]:
             self.says(kind, text, call)
             self.unchanged(before)
         bits = "kinds: `f` is bf16[2] (its bits as uint16; nnc.to_bf16 makes them), not f32[2]"
@@ -212,18 +223,18 @@ class Refused(Case):
         whole = np.full((4, 4), 7, np.float32)
         locked = np.full((4, 2), 7, np.float32)
         locked.flags.writeable = False
-        place = "predict: `y` is written in place, "
+        place = "predict: `y` is written in place, so its array has to be "
         for kind, text, array in [
             (TypeError, "predict: `y` is f32[4,2], not f64[4,2]", np.empty((4, 2))),
             (ValueError, "predict: `y` is f32[4,2], not f32[4,4]", whole),
             (TypeError, "predict: `y` is written into an array of f32[4,2], not into a list", [0] * 8),
-            (ValueError, place + "so its array has to be C-contiguous; its strides are (16, 8)", whole[:, ::2]),
-            (ValueError, place + "but its array is read-only", locked),
+            (ValueError, place + "C-contiguous; its strides are (16, 8)", whole[:, ::2]),
+            (ValueError, place + "writeable; it is read-only", locked),
             (ValueError, "predict: `y` overlaps an input, another result or the state; what is written may overlap nothing", x.reshape(-1)[:8].reshape(4, 2)),
         ]:
             self.says(kind, text, lambda: predict(x, out={"y": array}))
         shifted = np.zeros(33, np.uint8)[1:].view(np.float32).reshape(4, 2)
-        with self.assertRaisesRegex(ValueError, "so its array has to be aligned to its elements; its address is "):
+        with self.assertRaisesRegex(ValueError, place + "aligned to its elements; its address is "):
             predict(x, out={"y": shifted})
         one = nnc.load(library_of_one_state())
         with self.assertRaisesRegex(ValueError, "`y` overlaps"):
@@ -250,6 +261,9 @@ class Refused(Case):
         self.unchanged(before)
 
     def test_threads(self):
+        few = "import nnc, resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); nnc.load('small.so', threads=1000)"
+        said = folder.run(sys.executable, "-c", few, code=1)
+        self.assertIn("nnc.Error: threads=1000: the system does not give as many", said)
         for threads in (0, -1, 2000):
             self.says(ValueError, f"threads={threads}: it takes a whole number from 1 to 1024", lambda: nnc.load(folder / "small.so", threads=threads))
 
@@ -281,12 +295,29 @@ class Libraries(Case):
         self.refused("there.so", f"made for another processor: {there}; this is {here}")
 
     def test_other_versions(self):
-        library("newer", FAKE % (1, "sizeof model", 2))
+        library("newer", FAKE % ("sizeof model", 2))
         self.refused("newer.so", "made for version 2 of the C interface; this is version 1")
-        library("shorter", FAKE % (1, "88", 1))
+        library("shorter", FAKE % ("offsetof(nnc_model_info, alignment)", 1))
         self.refused("shorter.so", "its description is shorter than version 1 of the C interface says")
-        longer = nnc.load(library("longer", FAKE % (5, "sizeof model", 1)))
-        self.assertEqual((longer.first().y, longer.second().y), (5, 5))
+        longer = nnc.load(library("longer", FAKE % ("sizeof model", 1)))
+        self.assertEqual(longer.first().y, 0)
+        self.says(nnc.Error, "second: unknown code 42", longer.second)
+        first = nnc.load(library("first", FAKE % ("offsetof(nnc_model_info, variants)", 1)))
+        first.state["w"] = 1  # it has no touch to be called
+        self.assertEqual(first.first().y, 0)
+
+    def test_touch_is_called_where_the_state_was_written(self):
+        model = nnc.load(library("touched", FAKE % ("sizeof model", 1)))
+        model.save(folder / "touched.safetensors")
+        writes = [lambda: None, lambda: model.state["w"], lambda: model.state.__setitem__("w", 1), model.touch, lambda: model.load(folder / "touched.safetensors")]
+        for count, write in enumerate(writes):
+            write()
+            self.assertEqual([model.first().y, model.first().y], [count, count])
+        model.touch()
+        self.assertEqual(model.copy().first().y, 5, "a copy knows that its state was written")
+        with self.assertRaises(nnc.Error) as caught:
+            model.second()
+        self.assertEqual((caught.exception.code, caught.exception.name), (42, "NNC_FAKE"))
 
     def test_without_a_slash(self):
         here = os.getcwd()

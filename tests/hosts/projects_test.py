@@ -94,6 +94,25 @@ class CMake(Case):
         said = self.cmake(self.C_PROJECT.replace('nn")', 'nn" FAST)'), code=1)
         self.assertIn("nnc_add_model: what is `FAST`? There are CPU, SET, FREEZE, TRIPLE and OPTIONS", said)
 
+    def test_a_target_of_another_folder(self):
+        self.write_project()
+        self.folder.write("sub/CMakeLists.txt", "nnc_add_model(app x.nn)\n")
+        said = self.cmake(self.C_PROJECT + "add_subdirectory(sub)\n", code=1)
+        self.assertRegex(said, r"nnc_add_model: `app` was added in\s+\S+,\s+this\s+is\s+\S+/sub")
+
+    def test_weights_as_constants(self):
+        self.folder.write("two.nn", "net two(x: f32[1, 3]) = dense(x, 2)\nentry f(x: f32[1, 3]) { return y = two(x) }\n")
+        self.folder.write("main.c", MAIN.replace("my model.h", "two.h").replace("MY_MODEL_F", "TWO_F").replace("my_model_f", "two_f"))
+        draw = "import nnc; m = nnc.load('two.so', seed=%d); m.save('w.safetensors'); print('%%.4f %%.4f' %% tuple(m.f([[0, 1, -1]]).y[0]))"
+        expected = self.folder.shell(f'nnc two.nn -o two.so; python3 -c "{draw % 3}"')
+        self.cmake("project(app C)\nfind_package(nnc REQUIRED)\nadd_executable(app main.c)\nnnc_add_model(app two.nn FREEZE w.safetensors)\n")
+        self.build()
+        self.assertEqual(self.folder.run("build/app").split()[:2], expected.split())
+        other = self.folder.shell(f'python3 -c "{draw % 4}"')
+        self.assertNotEqual(other, expected)
+        self.build()
+        self.assertEqual(self.folder.run("build/app").split()[:2], other.split())
+
     def test_another_processor(self):
         """Of a static library nothing is linked: this needs no compiler for that processor."""
         self.write_project()
