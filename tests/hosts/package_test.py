@@ -3,6 +3,7 @@
 import inspect
 import os
 import pydoc
+import re
 import sys
 import threading
 import unittest
@@ -16,6 +17,7 @@ from support import NNC, SOURCE, Folder
 SMALL = """
 const n = 4
 net tiny(x: f32[N, 3]) = dense(x, 2)
+state flag: bool = false
 state calls: i32 = 0
 
 # One step of training.
@@ -23,6 +25,7 @@ state calls: i32 = 0
 entry step(x: f32[n, 3], label: u8[n]) {
   logits = tiny(x)
   loss   = mean(cross_entropy(logits, label))
+  flag := not flag
   calls := calls + 1
   update sgd(loss, lr = 0.1)
   return loss, accuracy = mean(argmax(logits, axis = 1) == label)
@@ -34,14 +37,30 @@ entry kinds(a: f64, b: u8[2], c: i32, d: i64, e: bool[2], f: bf16[2], g: f16, h:
 entry save(class: f32[2], self: f32, out: f32) { return lambda = class * self + out }
 """
 
+# A library as another version of nnc might make it. Behind its one state it counts how often it is touched.
 FAKE = """
 #include "runtime/abi.h"
 #include <stddef.h>
+#include <unistd.h>
 struct longer { nnc_model_info info; uint64_t more[4]; };
 struct longer_entry { nnc_entry_info info; uint64_t more[2]; };
-static int32_t call(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
-  *(int32_t *)out[0] = ((int32_t *)s)[16]; (void)c, (void)w, (void)in;
+static int32_t first(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
+  return (void)c, (void)w, (void)in, *(int32_t *)out[0] = ((int32_t *)s)[16], NNC_OK;
+}
+static void task(void *arg, int64_t i) { (void)i, __atomic_add_fetch((int32_t *)arg, 1, __ATOMIC_RELAXED); }
+static int32_t tasks(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
+  (void)s, (void)w, (void)in;
+  *(int32_t *)out[0] = 0;
+  if (c->run)
+    c->run(c->pool, task, out[0], c->threads);
   return NNC_OK;
+}
+static int running;
+static int32_t slow(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
+  (void)c, (void)s, (void)w, (void)in;
+  *(int32_t *)out[0] = __atomic_add_fetch(&running, 1, __ATOMIC_RELAXED);
+  usleep(1000);
+  return __atomic_sub_fetch(&running, 1, __ATOMIC_RELAXED), NNC_OK;
 }
 static int32_t fail(nnc_context *c, void *s, void *w, const void *const *in, void *const *out) {
   (void)c, (void)s, (void)w, (void)in, (void)out;
@@ -51,10 +70,12 @@ static int32_t touch(nnc_context *c, void *s) { return (void)c, ((int32_t *)s)[1
 static const char *code_name(int32_t code) { return code == 42 ? "NNC_FAKE" : "other"; }
 static const nnc_tensor_info out = {sizeof out, NNC_I32, "y", 0, 0, 4, 0, 0, 0}, w = {sizeof w, NNC_I32, "w", 0, 0, 4, 0, 1, 0};
 static const struct longer_entry entries[] = {
-  {{sizeof *entries, 0, "first", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, call}, {1, 2}},
+  {{sizeof *entries, 0, "first", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, first}, {1, 2}},
+  {{sizeof *entries, 0, "tasks", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, tasks}, {1, 2}},
+  {{sizeof *entries, 0, "slow", "", 0, &out, 1, 0, 0, 0, 0, 0, 0, slow}, {1, 2}},
   {{sizeof *entries, 0, "second", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, fail}, {1, 2}}};
 const nnc_model_info *nnc_model(void) {
-  static struct longer model = {{.model = "fake.nn", .source_hash = "", .compiler = "", .target = "", .cpu = "", .entry_count = 2,
+  static struct longer model = {{.model = "fake.nn", .source_hash = "", .compiler = "", .target = "", .cpu = "", .entry_count = 4,
     .states = &w, .state_count = 1, .state_bytes = 128, .alignment = 64, .touch = touch, .code_name = code_name}};
   model.info.struct_size = %s, model.info.abi_version = %d, model.info.entries = &entries[0].info;
   return &model.info;
@@ -183,10 +204,15 @@ class Calls(Case):
         model = nnc.load(library_of_one_state())
         self.assertEqual(model.add(model.state["w"]).y.tolist(), [2, 4])
         self.assertEqual(model.state["w"].tolist(), [2, 4])
+        inputs, _ = self.addresses(lambda: model.add(model.state["w"]))
+        self.assertNotEqual(inputs, [model.state["w"].ctypes.data], "an entry that writes it reads a copy")
+        inputs, _ = self.addresses(lambda: model.twice(model.state["w"]))
+        self.assertEqual(inputs, [model.state["w"].ctypes.data])
 
 
 def library_of_one_state():
-    folder.write("one.nn", "state w: f32[2] = [1, 2]\nentry add(x: f32[2]) {\n  w := w + x\n  return y = w\n}\n")
+    folder.write("one.nn", "state w: f32[2] = [1, 2]\nentry add(x: f32[2]) {\n  w := w + x\n  return y = w\n}\n"
+                 "entry twice(x: f32[2]) { return y = 2 * x }\n")
     folder.run(NNC, "one.nn", "-o", "one.so")
     return folder / "one.so"
 
@@ -223,6 +249,7 @@ class Refused(Case):
         whole = np.full((4, 4), 7, np.float32)
         locked = np.full((4, 2), 7, np.float32)
         locked.flags.writeable = False
+        overlaps = "predict: `y` overlaps an input, another result or the state; what is written may overlap nothing"
         place = "predict: `y` is written in place, so its array has to be "
         for kind, text, array in [
             (TypeError, "predict: `y` is f32[4,2], not f64[4,2]", np.empty((4, 2))),
@@ -230,7 +257,7 @@ class Refused(Case):
             (TypeError, "predict: `y` is written into an array of f32[4,2], not into a list", [0] * 8),
             (ValueError, place + "C-contiguous; its strides are (16, 8)", whole[:, ::2]),
             (ValueError, place + "writeable; it is read-only", locked),
-            (ValueError, "predict: `y` overlaps an input, another result or the state; what is written may overlap nothing", x.reshape(-1)[:8].reshape(4, 2)),
+            (ValueError, overlaps, x.reshape(-1)[:8].reshape(4, 2)),
         ]:
             self.says(kind, text, lambda: predict(x, out={"y": array}))
         shifted = np.zeros(33, np.uint8)[1:].view(np.float32).reshape(4, 2)
@@ -265,7 +292,8 @@ class Refused(Case):
         said = folder.run(sys.executable, "-c", few, code=1)
         self.assertIn("nnc.Error: threads=1000: the system does not give as many", said)
         for threads in (0, -1, 2000):
-            self.says(ValueError, f"threads={threads}: it takes a whole number from 1 to 1024", lambda: nnc.load(folder / "small.so", threads=threads))
+            text = f"threads={threads}: it takes a whole number from 1 to 1024"
+            self.says(ValueError, text, lambda: nnc.load(folder / "small.so", threads=threads))
 
 
 class Libraries(Case):
@@ -277,6 +305,9 @@ class Libraries(Case):
         for size in [*range(0, 64), *range(64, len(whole), 509), len(whole) - 1]:
             (folder / "short.so").write_bytes(whole[:size])
             self.refused("short.so", "not a shared library" if size < 4 else "the file is truncated")
+        stripped = whole[:40] + bytes(8) + whole[48:60] + bytes(2) + whole[62:]  # without sections, which stand at the end
+        (folder / "short.so").write_bytes(stripped[: len(stripped) // 2])
+        self.refused("short.so", "the file is truncated")
 
     def test_foreign(self):
         folder.write("text.so", "not a library, but some text of more than sixty-four bytes, as it may happen to be")
@@ -309,7 +340,8 @@ class Libraries(Case):
     def test_touch_is_called_where_the_state_was_written(self):
         model = nnc.load(library("touched", FAKE % ("sizeof model", 1)))
         model.save(folder / "touched.safetensors")
-        writes = [lambda: None, lambda: model.state["w"], lambda: model.state.__setitem__("w", 1), model.touch, lambda: model.load(folder / "touched.safetensors")]
+        state, file = model.state, folder / "touched.safetensors"
+        writes = [lambda: None, lambda: state["w"], lambda: state.__setitem__("w", 1), model.touch, lambda: model.load(file)]
         for count, write in enumerate(writes):
             write()
             self.assertEqual([model.first().y, model.first().y], [count, count])
@@ -338,7 +370,7 @@ class States(Case):
         self.model.step(self.x, self.label)
         self.assertFalse((b == [1, 2]).any(), "training is seen through the view")
         self.assertEqual(self.model.state["calls"], 1)
-        self.assertEqual(list(self.model.state), ["tiny/dense_0/w", "tiny/dense_0/b", "calls"])
+        self.assertEqual(list(self.model.state), ["tiny/dense_0/w", "tiny/dense_0/b", "flag", "calls"])
         self.assertEqual(b.ctypes.data % 64, 0)
         del self.model
         self.assertEqual(b.shape, (2,), "a view outlives its model")
@@ -393,9 +425,25 @@ class States(Case):
             file.write_bytes(whole[:size])
             with self.assertRaises(nnc.Error):
                 self.model.load(file)
-        for text in ["[]", '{"a":1}', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{}}', "{", "[" * 100000]:
-            file.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(4))
-            with self.assertRaises(nnc.Error):
+        one = '"dtype":"F32","shape":[1],"data_offsets":'
+        for text, message in [
+            ("[]", "the header is no JSON object"),
+            ("{", "the header is not valid JSON: "),
+            ("[" * 100000, "the header is not valid JSON: "),
+            ('{"a":{%s[0,4]},"a":{%s[0,4]}}' % (one, one), "the header names `a` twice"),
+            ('{"a":1}', "tensor `a`: its entry does not have just dtype, shape and data_offsets"),
+            ('{"a":{%s[0,4],"more":1}}' % one, "tensor `a`: its entry does not have just dtype, shape and data_offsets"),
+            ('{"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}}', "tensor `a`: dtype F8 is not supported, only F32 F64 "),
+            ('{"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}}', "tensor `a`: shape [-4] is no list of at most 32 whole numbers"),
+            ('{"a":{%s[0,8]}}' % one, "tensor `a`: data_offsets [0, 8] is no range within the file's 4 bytes of data"),
+            ('{"a":{%s[0,2]}}' % one, "tensor `a`: f32[1] needs 4 bytes, its range 0..2 has 2"),
+            ('{"a":{%s[0,4]},"b":{%s[0,4]}}' % (one, one), "tensor `b` begins at byte 0, but the bytes before it end at 4"),
+            ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}', "the tensors end at byte 2, the file has 4 bytes of data"),
+            ('{"a":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}}', "tensor `a`: a bool is 2, neither 0 nor 1"),
+            ('{"__metadata__":{"a":1}}', "`__metadata__` is no JSON object of strings"),
+        ]:
+            file.write_bytes(len(text).to_bytes(8, "little") + text.encode() + b"\0\1\2\0")
+            with self.assertRaisesRegex(nnc.Error, "^" + re.escape(f"{file}: {message}")):
                 self.model.load(file)
         self.unchanged(before)
         file.write_bytes(whole)
@@ -429,13 +477,17 @@ class Threads(unittest.TestCase):
         self.assertEqual(found, {0: expected, 1: expected})
 
     def test_one_model_in_two_threads(self):
-        model = nnc.load(library_of_one_state())
-        threads = [threading.Thread(target=lambda: [model.add([1, 0]) for _ in range(500)]) for _ in range(2)]
+        model, together = nnc.load(library("slow", FAKE % ("sizeof model", 1))), []
+        threads = [threading.Thread(target=lambda: together.extend(model.slow().y for _ in range(20))) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(model.state["w"].tolist(), [1001, 2])
+        self.assertEqual(together, [1] * 40, "one call after the other")
+
+    def test_the_pool_is_used(self):
+        file = library("tasks", FAKE % ("sizeof model", 1))
+        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, 5)], [0, 2, 5])
 
 
 if __name__ == "__main__":
