@@ -12,12 +12,52 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include <algorithm>
 #include <set>
 
 namespace nnc {
 namespace {
 
+// The plan without the constants that only kernels read which hold them packed, on every target; their addresses are those of
+// something else then.
+Plan without_packed_constants(const Plan &plan, std::span<const Target> targets) {
+  const auto is_held = [&](const Kernel &kernel, size_t pointer) {
+    return std::ranges::all_of(targets, [&](const Target &target) { return holds_constant(kernel, pointer, target); });
+  };
+  const auto piece = [&](const Ref &ref) {
+    return std::ranges::upper_bound(plan.constant_starts, ref.offset) - plan.constant_starts.begin() - 1;
+  };
+  std::vector<bool> needed(plan.constant_starts.size());
+  Plan result = plan;
+  std::vector<Ref *> refs;
+  for (PlanEntry &entry : result.entries)
+    for (Step &step : entry.steps)
+      for (size_t i = 0; i < step.args.size(); ++i) {
+        if (step.args[i].space != Ref::Space::constant)
+          continue;
+        if (step.kernel >= 0 && is_held(plan.kernels[step.kernel], i)) {
+          step.args[i] = {Ref::Space::workspace, 0, 0, 0};
+          continue;
+        }
+        needed[piece(step.args[i])] = true;
+        refs.push_back(&step.args[i]);
+      }
+  std::vector<int64_t> moved;
+  result.constants.clear();
+  for (size_t i = 0; i < needed.size(); ++i) {
+    const auto end = i + 1 < needed.size() ? plan.constants.begin() + plan.constant_starts[i + 1] : plan.constants.end();
+    moved.push_back(static_cast<int64_t>(result.constants.size()) - plan.constant_starts[i]);
+    if (needed[i])
+      result.constants.insert(result.constants.end(), plan.constants.begin() + plan.constant_starts[i], end);
+  }
+  for (Ref *ref : refs)
+    ref->offset += moved[piece(*ref)];
+  result.constant_starts.clear();
+  return result;
+}
+
 struct Units {
+  std::unique_ptr<Plan> plan;   // what of it goes into the artefact
   std::unique_ptr<Target> base; // the least processor of the architecture
   std::vector<CodeUnit> list;
 };
@@ -29,26 +69,30 @@ ArtefactNames names_for(const Plan &plan, std::span<const Target> targets) {
   return artefact_names(plan, cpus);
 }
 
-Units make_units(const Plan &plan, const ArtefactNames &names, std::span<const Target> targets, const ArtefactOptions &options) {
+// Kernels refer to `whole`, which must stay; so must the names, targets and options.
+Units make_units(const Plan &whole, const ArtefactNames &names, std::span<const Target> targets, const ArtefactOptions &options) {
   Units units;
-  ArtefactFacts facts = {
-      options.source_hash, "nnc " NNC_VERSION, targets[0].triple, fmt::format("{}", fmt::join(names.variants, ",")), {}};
+  units.plan = std::make_unique<Plan>(without_packed_constants(whole, targets));
+  ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION,
+                         targets[0].triple,   fmt::format("{}", fmt::join(names.variants, ",")),
+                         options.flags,       {}};
   units.base = std::make_unique<Target>(make_target("generic", facts.triple));
   for (size_t v = 0; v < targets.size(); v++) {
     const Target &target = targets[v];
     facts.variants.push_back({target.name, required_isa(*create_machine(target))});
-    for (size_t i = 0; i < plan.kernels.size(); i++) {
+    for (size_t i = 0; i < whole.kernels.size(); i++) {
       std::string name = names.kernel(i, v);
       units.list.push_back(
           {name, &target,
-           [&plan, &target, &options, name, i](llvm::Module &module) { options.emit(plan.kernels[i], name, module, target); },
+           [&whole, &target, &options, name, i](llvm::Module &module) { options.emit(whole.kernels[i], name, module, target); },
            /*glue=*/false});
     }
   }
   const Target *base = units.base.get();
-  units.list.push_back({names.internal("entries"), base,
-                        [&plan, &names, facts, base](llvm::Module &module) { emit_entries(module, plan, names, facts, *base); },
-                        /*glue=*/true});
+  units.list.push_back(
+      {names.internal("entries"), base,
+       [plan = units.plan.get(), &names, facts, base](llvm::Module &module) { emit_entries(module, *plan, names, facts, *base); },
+       /*glue=*/true});
   return units;
 }
 

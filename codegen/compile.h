@@ -9,6 +9,7 @@ namespace nnc {
 
 struct ArtefactOptions {
   std::string source_hash; // SHA-256 of the source, hexadecimal, for the metadata
+  std::string flags = {};  // those that change what the entries do, for the metadata
   int threads = 1;         // that compile; the result does not depend on them
   // Writes the body of a kernel, as emit_kernel does; tests put their own here.
   std::function<void(const Kernel &, const std::string &, llvm::Module &, const Target &)> emit = emit_kernel;

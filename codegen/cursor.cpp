@@ -93,6 +93,15 @@ llvm::Value *KernelFrame::variable(llvm::Type *type, const char *name) const {
   return at.CreateAlloca(type, nullptr, name);
 }
 
+llvm::Value *KernelFrame::constant(const Tensor &data) const {
+  llvm::StringRef bytes(reinterpret_cast<const char *>(data.bytes.data()), data.bytes.size());
+  llvm::Constant *content = llvm::ConstantDataArray::getString(b.getContext(), bytes, /*AddNull=*/false);
+  auto *global = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), content->getType(), /*isConstant=*/true,
+                                          llvm::GlobalValue::PrivateLinkage, content);
+  global->setAlignment(llvm::Align(line));
+  return global;
+}
+
 std::pair<llvm::Value *, llvm::Value *> KernelFrame::range(int axis, int64_t unit) const {
   int64_t size = kernel.axes[axis].size;
   if (axis != kernel.grain_axis || kernel.grains == 1)

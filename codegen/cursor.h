@@ -35,6 +35,8 @@ struct KernelFrame {
   void when(llvm::Value *condition, const std::function<void()> &body) const;
   // A variable in the stack frame; SROA makes it a register.
   llvm::Value *variable(llvm::Type *type, const char *name) const;
+  // What a kernel has of its own beside its pointers: its address.
+  llvm::Value *constant(const Tensor &data) const;
   // The part [from, to) of an axis that the grain does: of the grain axis multiples of `unit` but for the end, of others all.
   std::pair<llvm::Value *, llvm::Value *> range(int axis, int64_t unit = 1) const;
   // The root's memory of this grain: a partial root has a part for each.

@@ -1,7 +1,8 @@
 // Recipe gemm: C[m,n] = sum over k of A[m,k] * B[k,n], a tile of accumulators at a time, with the rest of the kernel computed
 // on the finished tile. Vectors run along n. The tile (rows x vectors) is chosen so that it fills the registers and divides the
 // shape evenly; each of B's panels (all k, the tile's columns) is used by all row tiles before the next, and is copied together
-// first where it would be read too often from strided memory or lies transposed. A is read in place, an element at a time for
+// first where it would be read too often from strided memory or lies transposed: when the kernel is compiled, if B is a constant.
+// A is read in place, an element at a time for
 // all lanes. Where A does not fit into the second cache, a block of it (some row tiles, part of k) is copied together too and
 // used by all panels; sums then wait in memory between the parts of k. Either way the order of summation is that of k, on
 // every target and in every grain. An epilogue that is more than a few operations runs row by row between pieces of the next
@@ -28,6 +29,8 @@ public:
     panel_memory_ = memory(shape_.blocking.panel);
     block_memory_ = memory(shape_.blocking.block);
     sums_memory_ = memory(shape_.blocking.sums);
+    if (shape_.constant)
+      constant_memory_ = frame_.constant(shape_.packed_constant());
     if (shape_.defers)
       deferred_ = frame_.variable(b_.getInt64Ty(), "deferred");
   }
@@ -49,6 +52,7 @@ private:
   GemmShape shape_;
   llvm::Value *deferred_ = nullptr; // variable: first row of the tile whose epilogue is still to run, -1: none
   llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
+  llvm::Value *constant_memory_ = nullptr;
 
   using Values = std::vector<llvm::Value *>;
 
@@ -148,7 +152,7 @@ private:
     llvm::Value *end = to;
     frame_.loop(from, end, shape_.copied_panels, [&](llvm::Value *first) {
       llvm::Value *next = smaller(b_.CreateAdd(first, b_.getInt64(shape_.copied_panels)), end);
-      if (shape_.packs)
+      if (shape_.packs && !shape_.constant)
         pack_panels(outer, part, first, next);
       frame_.loop(first, next, 1, [&](llvm::Value *panel) { tiles_of_panel(outer, part, panel, b_.CreateSub(panel, first)); });
     });
@@ -158,7 +162,7 @@ private:
   void tiles_of_panel(const Cursor &outer, const Part &part, llvm::Value *panel, llvm::Value *copy) {
     llvm::Value *column = first_column(panel);
     const Values masks = panel_masks(column);
-    llvm::Value *copied = copied_panel(copy);
+    llvm::Value *copied = shape_.constant ? constant_panel(outer, part, panel) : copied_panel(copy);
     outer_rows(outer, 0, [&](const Cursor &place) {
       if (shape_.defers)
         b_.CreateStore(b_.getInt64(-1), deferred_);
@@ -238,6 +242,15 @@ private:
 
   // Of the panel with this number among those copied at a time.
   llvm::Value *copied_panel(llvm::Value *number) const { return at_stride(panel_memory_, number, shape_.copied_panel_size()); }
+
+  // The part of a panel that was copied when the kernel was compiled.
+  llvm::Value *constant_panel(const Cursor &outer, const Part &part, llvm::Value *panel) const {
+    llvm::Value *at =
+        at_stride(at_stride(constant_memory_, panel, shape_.constant_panel_size()), part.k_from, shape_.panel_columns);
+    for (size_t level = 0; level < shape_.part_axes; ++level)
+      at = at_stride(at, outer.index(shape_.outer_k[level]), shape_.packed_step(level));
+    return at;
+  }
 
   void pack_lines(size_t level, llvm::Value *base, llvm::Value *panel, const Part &part, llvm::Value *column,
                   const std::vector<Values> &masks) {

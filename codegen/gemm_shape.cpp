@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace nnc {
 
@@ -78,7 +79,9 @@ GemmShape::GemmShape(const Kernel &kernel, const Target &target, int64_t width)
   packs = copies_a || strides[n_axis] != 1 || b_dtype != dtype || (often && strides[k_axis] != panel_columns) ||
           (ragged && !target.has_mask_registers);
   // The slot has room for panels of gemm_panel_step bytes. Where B lies transposed its columns are runs already.
-  if (packs && strides[n_axis] == 1)
+  if (packs)
+    constant = kernel.pointers[kernel.nodes[b].access.pointer].constant.get();
+  if (packs && !constant && strides[n_axis] == 1)
     copied_panels = std::max<int64_t>(1, gemm_panel_step / (panel_columns * dtype_size(dtype)));
   int work = 0;
   bool partial = false;
@@ -95,6 +98,28 @@ int64_t GemmShape::packed_step(size_t level) const {
   for (size_t i = level + 1; i < outer_k.size(); ++i)
     step *= size(outer_k[i]);
   return step;
+}
+
+Tensor GemmShape::packed_constant() const {
+  const Access &access = kernel.nodes[b].access;
+  Tensor packed({kernel.nodes[kernel.dot].dtype, {tile.panels * constant_panel_size()}});
+  int64_t to = 0;
+  // The elements of a panel in order, `from` being the first of this index of the axes outside.
+  std::function<void(size_t, int64_t, int64_t)> panel = [&](size_t level, int64_t from, int64_t columns) {
+    const int axis = level < outer_k.size() ? outer_k[level] : k_axis;
+    for (int64_t i = 0; i < size(axis); ++i, from += access.strides[axis]) {
+      if (level < outer_k.size()) {
+        panel(level + 1, from, columns);
+        continue;
+      }
+      for (int64_t c = 0; c < columns; ++c)
+        packed.set(to + c, constant->get(from + c * access.strides[n_axis]));
+      to += panel_columns;
+    }
+  };
+  for (int64_t column = 0; column < n; column += panel_columns)
+    panel(0, access.offset + column * access.strides[n_axis], std::min(panel_columns, n - column));
+  return packed;
 }
 
 } // namespace nnc

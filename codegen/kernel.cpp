@@ -1,6 +1,7 @@
 // The function around a kernel's body: parameters, lanes, and the choice of the recipe.
 #include "codegen/kernel.h"
 
+#include "codegen/gemm_shape.h"
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -43,7 +44,17 @@ unsigned kernel_width(const Kernel &kernel, const Target &target) {
   return static_cast<unsigned>(bytes / widest);
 }
 
+// Dots of few columns: as many accumulators as columns, and room for operands.
+bool has_few_columns(const Kernel &kernel, const Target &target) {
+  return kernel.recipe == Recipe::small_n &&
+         kernel.axes[kernel.vector_axis].size <= std::max<int64_t>(kernel_width(kernel, target), target.vector_registers - 4);
+}
+
 } // namespace
+
+bool holds_constant(const Kernel &kernel, size_t pointer, const Target &target) {
+  return kernel.pointers[pointer].constant && GemmShape(kernel, target, kernel_width(kernel, target)).constant;
+}
 
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target) {
   llvm::LLVMContext &context = module.getContext();
@@ -64,13 +75,9 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   llvm::IRBuilder<> b(body);
   Lanes lanes(b, target, kernel_width(kernel, target));
   KernelFrame frame(kernel, b, lanes, *function);
-  // As many accumulators as columns, and room for operands.
-  bool few_columns =
-      kernel.recipe == Recipe::small_n &&
-      kernel.axes[kernel.vector_axis].size <= std::max<int64_t>(lanes.width().getFixedValue(), target.vector_registers - 4);
   if (kernel.recipe == Recipe::sort)
     emit_sort_recipe(frame);
-  else if (few_columns)
+  else if (has_few_columns(kernel, target))
     emit_small_n_recipe(frame);
   else if (kernel.recipe == Recipe::gemm || kernel.recipe == Recipe::small_n)
     emit_gemm_recipe(frame);

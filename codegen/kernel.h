@@ -15,4 +15,7 @@ namespace nnc {
 // order and on any threads, are one call of the kernel. The function calls nothing.
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
 
+// Whether the kernel holds the content of this pointer itself, packed, and does not read it through the pointer.
+bool holds_constant(const Kernel &kernel, size_t pointer, const Target &target);
+
 } // namespace nnc

@@ -57,7 +57,7 @@ public:
     return array(elements);
   }
 
-  llvm::Constant *entry(const PlanEntry &entry, llvm::Function *call) {
+  llvm::Constant *entry(const PlanEntry &entry, const std::string &function, llvm::Function *call) {
     std::vector<llvm::Constant *> checks;
     for (const PlanCheck &check : entry.checks)
       checks.push_back(string(check.message));
@@ -65,7 +65,7 @@ public:
     return record(sizeof(nnc_entry_info),
                   {u32(entry.inputs.size()), string(entry.name), string(entry.doc), tensors(entry.inputs), tensors(entry.outputs),
                    u32(entry.outputs.size()), u32(entry.checks.size()), array(checks), u64(layout.fixed_bytes),
-                   u64(layout.slot_bytes), u32(entry.writes_state), u32(0), call});
+                   u64(layout.slot_bytes), u32(entry.writes_state), u32(0), call, string(function)});
   }
 
 private:
@@ -125,7 +125,7 @@ void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &
   Metadata m(module);
   std::vector<llvm::Constant *> entries, states, variants;
   for (size_t i = 0; i < plan.entries.size(); i++)
-    entries.push_back(m.entry(plan.entries[i], functions.calls[i]));
+    entries.push_back(m.entry(plan.entries[i], names.entries[i].function, functions.calls[i]));
   for (const Variant &variant : facts.variants)
     variants.push_back(m.record(sizeof(nnc_variant_info), {m.u32(0), m.string(variant.cpu), m.u64(variant.isa)}));
   for (const PlanState &s : plan.states)
@@ -135,7 +135,7 @@ void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &
                {m.u32(NNC_ABI_VERSION), m.string(file_name(plan.model)), m.string(facts.source_hash), m.string(facts.compiler),
                 m.string(facts.triple), m.string(facts.cpu), m.array(entries), m.u64(plan.entries.size()), m.array(states),
                 m.u64(plan.states.size()), m.u64(plan.state_bytes), m.u64(buffer_alignment), m.array(variants),
-                m.u64(variants.size()), functions.pick, functions.touch, functions.code_name}));
+                m.u64(variants.size()), functions.pick, functions.touch, functions.code_name, m.string(facts.options)}));
 
   llvm::IRBuilder<> b(module.getContext());
   auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getPtrTy(), false), llvm::GlobalValue::ExternalLinkage,

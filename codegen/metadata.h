@@ -21,6 +21,7 @@ struct ArtefactFacts {
   std::string compiler;    // "nnc 0.1.0"
   std::string triple;
   std::string cpu;
+  std::string options;
   std::vector<Variant> variants;
 };
 

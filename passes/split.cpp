@@ -135,24 +135,25 @@ private:
   }
 
   void find_updated() {
-    // `within`: what a gradient changes that does not come out in between.
-    std::vector<bool> cut(entry_.nodes.size()), changed(entry_.nodes.size()), within(entry_.nodes.size());
+    // By a gradient that comes out in between, and by one that does not.
+    std::vector<bool> changed(entry_.nodes.size()), within(entry_.nodes.size());
     for (Value gradient : gradients_)
-      cut[gradient.node] = changed[gradient.node] = true;
+      changed[gradient.node] = true;
     for (size_t i = 0; i < entry_.nodes.size(); ++i) {
       const Node &node = entry_.nodes[i];
-      const bool by_gradient = std::ranges::any_of(node.operands, [&](Value v) { return changed[v.node]; });
-      if (by_gradient && cut[i])
-        throw Error(fmt::format("{}`{}` cannot be split: this gradient depends on an update by another", place(module_, node.loc),
-                                entry_.name));
-      changed[i] = changed[i] || by_gradient;
-      within[i] =
-          !cut[i] && (requests_gradient(node) || std::ranges::any_of(node.operands, [&](Value v) { return within[v.node]; }));
+      if (changed[i])
+        continue;
+      const auto any = [&](const std::vector<bool> &of) {
+        return std::ranges::any_of(node.operands, [&](Value v) { return of[v.node]; });
+      };
+      changed[i] = any(changed);
+      within[i] = requests_gradient(node) || any(within);
     }
     for (const Result &result : entry_.function_results)
       if (result.kind == Result::Kind::state && within[result.value.node])
-        throw Error(fmt::format("{}`{}` cannot be split: `{}` is changed by a gradient of a loop, or one that is derived again",
-                                place(module_, entry_.loc), entry_.name, module_.states[result.state].path));
+        throw Error(
+            fmt::format("{}`{}` cannot be split: `{}` is changed by a gradient of a loop, or by one that another depends on",
+                        place(module_, entry_.loc), entry_.name, module_.states[result.state].path));
     std::vector<Value> values; // next values that the update computes
     for (bool more = true; more;) {
       const std::vector<bool> live = reached_without_requests(values);

@@ -82,6 +82,7 @@ typedef struct nnc_entry_info {
   uint32_t reserved;
   /* The entry with its pointers in arrays, in the order of inputs and outputs. */
   int32_t (*call)(nnc_context *context, void *state, void *workspace, const void *const *inputs, void *const *outputs);
+  const char *function; /* the C function: "mnist_train_step" */
 } nnc_entry_info;
 
 /* The kernels, compiled for one instruction set. */
@@ -115,6 +116,7 @@ typedef struct nnc_model_info {
   int32_t (*touch)(nnc_context *context, void *state);
   /* The name of a code: "NNC_SHORT_WORKSPACE"; "NNC_CHECK" for all codes from there on; "unknown". */
   const char *(*code_name)(int32_t code);
+  const char *options; /* of the compiler, that change what the entries do: "--set batch=32 --freeze" */
 } nnc_model_info;
 
 #ifdef __cplusplus

@@ -40,7 +40,7 @@ void check_elf(const std::string &name) {
   if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_ident[EI_DATA] != ELFDATA2LSB || elf.e_type != ET_DYN)
     file.fail("not a 64-bit shared library");
   if (elf.e_machine != host_machine)
-    file.fail("made for another processor: " + machine_name(elf.e_machine) + "; this is " + machine_name(host_machine));
+    file.fail("made for " + machine_name(elf.e_machine) + ", and this machine is " + machine_name(host_machine));
   const uint64_t size = file.size();
   auto inside = [&](uint64_t offset, uint64_t bytes) { return offset <= size && bytes <= size - offset; };
   bool whole = inside(elf.e_shoff, uint64_t(elf.e_shnum) * elf.e_shentsize) && elf.e_phentsize == sizeof(Elf64_Phdr) &&
@@ -50,7 +50,7 @@ void check_elf(const std::string &name) {
     whole = inside(segment.p_offset, segment.p_filesz);
   }
   if (!whole)
-    file.fail("the file is truncated");
+    file.fail("the file is truncated: its headers speak of more than its " + std::to_string(size) + " bytes");
 }
 
 const nnc_model_info *check_info(const std::string &file, const nnc_model_info *info) {
@@ -62,6 +62,7 @@ const nnc_model_info *check_info(const std::string &file, const nnc_model_info *
   auto check = [&](const auto *first, uint64_t count) { known = known && (count == 0 || first->struct_size >= sizeof *first); };
   check(info->entries, info->entry_count);
   check(info->states, info->state_count);
+  check(info->variants, info->variant_count);
   if (!known)
     throw FileError(file,
                     "its description is shorter than version " + std::to_string(NNC_ABI_VERSION) + " of the C interface says");
@@ -73,6 +74,13 @@ template <typename T> const T *find(const InfoList<T> &list, std::string_view na
     if (element.name == name)
       return &element;
   return nullptr;
+}
+
+std::string variant_list(const Model &model) {
+  std::string names;
+  for (const nnc_variant_info &variant : model.variants())
+    names += std::string(names.empty() ? "`" : ", `") + variant.cpu + "`";
+  return names;
 }
 
 uint64_t largest_workspace(const Model &model, uint32_t threads) {
@@ -132,6 +140,12 @@ Model Model::load(const std::string &file) {
   return Model(check_info(file, query()), std::move(code));
 }
 
+const nnc_variant_info *Model::picked(nnc_context context) const {
+  context.struct_size = sizeof context;
+  const int32_t index = info_->pick(&context);
+  return index < 0 ? nullptr : &variants()[static_cast<uint64_t>(index)];
+}
+
 const nnc_entry_info *Model::find_entry(std::string_view name) const { return find(entries(), name); }
 const nnc_tensor_info *Model::find_state(std::string_view name) const { return find(states(), name); }
 
@@ -164,11 +178,28 @@ void Session::touch() {
     throw CallError(code, std::string(info.model) + ": the state cannot be taken over: " + info.code_name(code));
 }
 
+void Session::use_variant(std::string_view cpu) {
+  uint32_t number = 0;
+  for (const nnc_variant_info &variant : model_.variants()) {
+    ++number;
+    if (cpu == variant.cpu) {
+      context_.variant = number;
+      if (!model_.picked(context_))
+        throw std::runtime_error(std::string(model_.info().model) + ": this processor lacks instructions of the variant `" +
+                                 variant.cpu + "`");
+      return;
+    }
+  }
+  throw std::runtime_error(std::string(model_.info().model) + ": there is no variant `" + std::string(cpu) + "`; there are " +
+                           variant_list(model_));
+}
+
 void Session::call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) {
   if (inputs.size() != entry.input_count || outputs.size() != entry.output_count)
     throw std::invalid_argument(std::string(entry.name) + ": wrong number of inputs or outputs");
   if (int32_t code = entry.call(&context_, state_.data(), workspace_.data(), inputs.data(), outputs.data()))
-    throw CallError(code, std::string(entry.name) + ": " + result_text(entry, code));
+    throw CallError(code, std::string(entry.name) + ": " + result_text(entry, code) +
+                              (code == NNC_UNSUPPORTED_CPU ? ": " + variant_list(model_) : ""));
 }
 
 } // namespace nnc

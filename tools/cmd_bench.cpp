@@ -85,6 +85,8 @@ int bench_command(int argc, const char *const *argv) {
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind("", names[0]), names[0], flags.options(), pool.get(), {names[1]});
+  if (!run_flags.variant.empty())
+    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   start_state(*engine, run_flags.seed(), "");
 

@@ -111,7 +111,7 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
   const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
   const std::vector<Target> targets = make_targets(cpus, options.target);
-  const ArtefactOptions code = code_options(source);
+  const ArtefactOptions code = code_options(source, options);
   if (stage == "llvm")
     return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")

@@ -150,6 +150,8 @@ int train_command(int argc, const char *const *argv) {
   if (!eval.empty())
     keep.push_back(eval);
   const std::unique_ptr<Engine> engine = open_engine(kind, file, options, pool.get(), keep);
+  if (!run_flags.variant.empty())
+    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, entry_name);
   const nnc_entry_info &eval_entry = eval.empty() ? entry : entry_of(*engine, eval);
   check_names(data, "data", {&entry});

@@ -81,6 +81,11 @@ struct RunFlags {
   cl::opt<std::string> seed_text{"seed", cl::desc("seed of `init`, and of the order of training examples (0)"),
                                  cl::value_desc("N"), cl::init("0"), cl::cat(general_options())};
 
+  cl::opt<std::string> variant{"variant",
+                               cl::desc("run this variant of the kernels, one of those that --cpu named (the best that "
+                                        "the processor can)"),
+                               cl::value_desc("CPU"), cl::cat(general_options())};
+
   unsigned threads() const { return static_cast<unsigned>(whole_number(threads_text, "threads", 1, 1024)); }
   int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }
 };

@@ -33,6 +33,7 @@ public:
     session_.call(entry, inputs, outputs);
   }
   void touch() override { session_.touch(); }
+  void use_variant(const std::string &cpu) override { session_.use_variant(cpu); }
 
 private:
   Session session_;
@@ -50,6 +51,9 @@ public:
     const size_t index = &entry - model_.info().entries;
     if (const int failed = run(index, inputs, outputs); failed >= 0)
       throw CallError(NNC_CHECK + failed, fmt::format("{}: {}", entry.name, entry.checks[failed]));
+  }
+  void use_variant(const std::string &cpu) override {
+    throw Error(fmt::format("--variant={}: an interpreter has no variants; a .so has, and --engine=jit", cpu));
   }
 
 protected:

@@ -159,11 +159,19 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
-ArtefactOptions code_options(const SourceModule &source) {
-  ArtefactOptions options;
-  options.source_hash = source.hash;
-  options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return options;
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options) {
+  ArtefactOptions code;
+  code.source_hash = source.hash;
+  code.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::vector<std::string> flags;
+  for (const auto &[name, value] : options.set)
+    flags.push_back(fmt::format("--set {}={}", name, value));
+  for (const std::string &entry : options.split)
+    flags.push_back("--split " + entry);
+  if (!options.freeze.empty())
+    flags.push_back("--freeze");
+  code.flags = fmt::format("{}", fmt::join(flags, " "));
+  return code;
 }
 
 Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep) {
@@ -174,7 +182,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source));
+  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -62,12 +62,16 @@ class TensorInfo(Structure):
     ]
 
 
+class VariantInfo(Structure):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("cpu", c_char_p), ("isa", c_uint64)]
+
+
 class EntryInfo(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("input_count", c_uint32), ("name", c_char_p), ("doc", c_char_p), ("inputs", c_void_p),
         ("outputs", c_void_p), ("output_count", c_uint32), ("check_count", c_uint32), ("checks", POINTER(c_char_p)),
         ("workspace_bytes", c_uint64), ("slot_bytes", c_uint64), ("writes_state", c_uint32), ("reserved", c_uint32),
-        ("call", c_void_p),
+        ("call", c_void_p), ("function", c_char_p),
     ]
 
 
@@ -77,15 +81,19 @@ class ModelInfo(Structure):
         ("compiler", c_char_p), ("target", c_char_p), ("cpu", c_char_p), ("entries", c_void_p), ("entry_count", c_uint64),
         ("states", c_void_p), ("state_count", c_uint64), ("state_bytes", c_uint64), ("alignment", c_uint64),
         ("variants", c_void_p), ("variant_count", c_uint64), ("pick", c_void_p), ("touch", c_void_p), ("code_name", c_void_p),
+        ("options", c_char_p),
     ]
 
 
 # The last field of what version 1 began with: no artefact has less.
-FIRST_END = {TensorInfo: TensorInfo.reserved, EntryInfo: EntryInfo.call, ModelInfo: ModelInfo.alignment}
+FIRST_END = {
+    TensorInfo: TensorInfo.reserved, EntryInfo: EntryInfo.call, ModelInfo: ModelInfo.alignment, VariantInfo: VariantInfo.isa,
+}
 
 # The context is handed over by address: Python calls with no other types than these. ctypes lets go of the interpreter's lock
 # while they run.
 Call = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
+Pick = CFUNCTYPE(c_int32, c_void_p)
 Touch = CFUNCTYPE(c_int32, c_void_p, c_void_p)
 CodeName = CFUNCTYPE(c_char_p, c_int32)
 
@@ -193,7 +201,7 @@ def check_elf(file: str) -> None:
     machine = struct.unpack_from("<H", head, 18)[0]
     here = os.uname().machine
     if machine != MACHINES.get(here):
-        raise Error(f"made for another processor: {MACHINE_NAMES.get(machine, f'ELF machine {machine}')}; this is {here}")
+        raise Error(f"made for {MACHINE_NAMES.get(machine, f'ELF machine {machine}')}, and this machine is {here}")
     programs, sections = struct.unpack_from("<QQ", head, 32)
     program_size, program_count, section_size, section_count = struct.unpack_from("<HHHH", head, 54)
     whole = sections + section_size * section_count <= size and program_size == 56
@@ -202,7 +210,7 @@ def check_elf(file: str) -> None:
         segment = struct.unpack_from("<IIQQQQQQ", head, programs + i * program_size)
         whole = whole and segment[2] + segment[5] <= size
     if not whole:
-        raise Error("the file is truncated")
+        raise Error(f"the file is truncated: its headers speak of more than its {size} bytes")
 
 
 class Library:
@@ -236,6 +244,8 @@ class Library:
         self.entries = {e.name: e for e in map(entry, read_array(EntryInfo, info.entries, info.entry_count))}
         self.states = {state.name: state for state in tensors(info.states, info.state_count)}
         self.state_bytes, self.alignment = info.state_bytes, info.alignment
+        self.variants = [v.cpu.decode() for v in read_array(VariantInfo, info.variants, info.variant_count)]
+        self.pick = Pick(info.pick) if info.pick else None
         self.touch = Touch(info.touch) if info.touch else None
         self._code_name = CodeName(info.code_name) if info.code_name else None
 
@@ -243,6 +253,8 @@ class Library:
         name, words = CODES.get(code, ("unknown", f"unknown code {code}"))
         if 0 <= code - NNC_CHECK < len(entry.checks):
             name, words = "NNC_CHECK", entry.checks[code - NNC_CHECK]
+        if name == "NNC_UNSUPPORTED_CPU":
+            words += ": " + ", ".join(f"`{cpu}`" for cpu in self.variants or [self.cpu])
         if self._code_name:
             name = self._code_name(code).decode()
         return Error(f"{entry.name}: {words}", code, name)

@@ -304,10 +304,11 @@ class Libraries(Case):
         whole = (folder / "small.so").read_bytes()
         for size in [*range(0, 64), *range(64, len(whole), 509), len(whole) - 1]:
             (folder / "short.so").write_bytes(whole[:size])
-            self.refused("short.so", "not a shared library" if size < 4 else "the file is truncated")
+            headers = f"the file is truncated: its headers speak of more than its {size} bytes"
+            self.refused("short.so", "not a shared library" if size < 4 else "the file is truncated" if size < 64 else headers)
         stripped = whole[:40] + bytes(8) + whole[48:60] + bytes(2) + whole[62:]  # without sections, which stand at the end
         (folder / "short.so").write_bytes(stripped[: len(stripped) // 2])
-        self.refused("short.so", "the file is truncated")
+        self.refused("short.so", f"the file is truncated: its headers speak of more than its {len(stripped) // 2} bytes")
 
     def test_foreign(self):
         folder.write("text.so", "not a library, but some text of more than sixty-four bytes, as it may happen to be")
@@ -323,7 +324,7 @@ class Libraries(Case):
         here = os.uname().machine
         there = "aarch64" if here == "x86_64" else "x86_64"
         folder.run(NNC, "small.nn", "-o", "there.so", f"--target={there}-linux-gnu")
-        self.refused("there.so", f"made for another processor: {there}; this is {here}")
+        self.refused("there.so", f"made for {there}, and this machine is {here}")
 
     def test_other_versions(self):
         library("newer", FAKE % ("sizeof model", 2))

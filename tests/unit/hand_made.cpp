@@ -144,6 +144,7 @@ Plan plan(const std::string &model) {
                   kernel("count", {both}),
                   kernel("fill", {reads, writes, writes})};
   const float half = 0.5;
+  plan.constant_starts = {0};
   plan.constants.resize(64 + sizeof half);
   std::copy_n(reinterpret_cast<const std::byte *>(&half), sizeof half, plan.constants.begin() + 64);
 
