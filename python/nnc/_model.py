@@ -21,14 +21,22 @@ from ._abi import Context, Entry, Error, Library, Tensor, TensorType
 from ._arrays import address, as_array, block, check_output, pointers
 
 
-def load(file: str | os.PathLike, *, seed: int | None = 0, threads: int = 1) -> "Model":
+def load(file: str | os.PathLike, *, seed: int | None = 0, threads: int = 1, variant: str | None = None) -> "Model":
     """The model in a shared library that `nnc` made, its state initialised from `seed`; with None it is all zero.
 
-    `threads` work on each call. Results do not depend on their number, to the bit."""
+    `threads` work on each call. Results do not depend on their number, to the bit. Of the processors that the model was compiled
+    for, calls run the code for the best that this machine can; `variant` names another, such as "x86-64-v3"."""
     if not 1 <= operator.index(threads) <= 1024:
         raise ValueError(f"threads={threads}: it takes a whole number from 1 to 1024")
     library = Library(file)
-    return _model_class(library)._with_state(seed, _Pool(threads) if threads > 1 else None)
+    number = 0
+    if variant is not None:
+        if variant not in library.variants:
+            raise Error(f"{library.file}: there is no variant `{variant}`; there are {_list(library.variants)}")
+        number = 1 + library.variants.index(variant)
+        if library.pick(ctypes.byref(Context(struct_size=ctypes.sizeof(Context), variant=number))) < 0:
+            raise Error(f"{library.file}: this processor lacks instructions of the variant `{variant}`")
+    return _model_class(library)._with_state(seed, _Pool(threads) if threads > 1 else None, number)
 
 
 # ---- threads
@@ -169,12 +177,12 @@ class Model:
 
     # A subclass, one a file, has `_library` and the entries; calling it makes nothing, for help() would show how.
     @classmethod
-    def _with_state(cls, seed: int | None, pool: _Pool | None) -> "Model":
+    def _with_state(cls, seed: int | None, pool: _Pool | None, variant: int) -> "Model":
         self = cls()
-        self._start(seed, pool)
+        self._start(seed, pool, variant)
         return self
 
-    def _start(self, seed: int | None, pool: _Pool | None) -> None:
+    def _start(self, seed: int | None, pool: _Pool | None, variant: int) -> None:
         library = self._library
         self._lock = threading.Lock()
         self._pool = pool
@@ -183,7 +191,7 @@ class Model:
         workspace = max((e.workspace_bytes + slots * e.slot_bytes for e in library.entries.values()), default=0)
         self._workspace = block(workspace, library.alignment)
         self._addresses = address(self._state), address(self._workspace)
-        self._context = Context(struct_size=ctypes.sizeof(Context), workspace_bytes=workspace)
+        self._context = Context(struct_size=ctypes.sizeof(Context), workspace_bytes=workspace, variant=variant)
         if pool:
             self._context.threads, self._context.pool, self._context.run = slots, pool.pool, pool.run
         self._written = False  # the state, by the host
@@ -196,13 +204,20 @@ class Model:
         return dict(self._library.entries)
 
     @property
+    def variant(self) -> str | None:
+        """The processor whose code calls run, of those that the model was compiled for; None where this one can run none."""
+        library = self._library
+        index = library.pick(ctypes.byref(self._context)) if library.pick else -1
+        return library.variants[index] if index >= 0 else None
+
+    @property
     def state(self) -> State:
         """Parameters and what is carried from call to call, by name, to read and to change."""
         return State(self)
 
     def copy(self) -> "Model":
         """The same model with a state of its own, equal to this one's."""
-        other = self._with_state(None, self._pool)
+        other = self._with_state(None, self._pool, self._context.variant)
         with self._lock:
             other._state[:] = self._state
             other._written = self._written

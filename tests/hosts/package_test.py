@@ -67,6 +67,8 @@ static int32_t fail(nnc_context *c, void *s, void *w, const void *const *in, voi
   return 42;
 }
 static int32_t touch(nnc_context *c, void *s) { return (void)c, ((int32_t *)s)[16]++, NNC_OK; }
+static int32_t pick(nnc_context *c) { return (void)c, -NNC_UNSUPPORTED_CPU; }
+static const nnc_variant_info future = {sizeof future, 0, "future", 1};
 static const char *code_name(int32_t code) { return code == 42 ? "NNC_FAKE" : "other"; }
 static const nnc_tensor_info out = {sizeof out, NNC_I32, "y", 0, 0, 4, 0, 0, 0}, w = {sizeof w, NNC_I32, "w", 0, 0, 4, 0, 1, 0};
 static const struct longer_entry entries[] = {
@@ -76,7 +78,8 @@ static const struct longer_entry entries[] = {
   {{sizeof *entries, 0, "second", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, fail}, {1, 2}}};
 const nnc_model_info *nnc_model(void) {
   static struct longer model = {{.model = "fake.nn", .source_hash = "", .compiler = "", .target = "", .cpu = "", .entry_count = 4,
-    .states = &w, .state_count = 1, .state_bytes = 128, .alignment = 64, .touch = touch, .code_name = code_name}};
+    .states = &w, .state_count = 1, .state_bytes = 128, .alignment = 64, .touch = touch, .code_name = code_name,
+    .variants = &future, .variant_count = 1, .pick = pick}};
   model.info.struct_size = %s, model.info.abi_version = %d, model.info.entries = &entries[0].info;
   return &model.info;
 }
@@ -359,6 +362,24 @@ class Libraries(Case):
             self.assertEqual(list(nnc.load("small.so").entries), ["step", "predict", "kinds", "save", "init"])
         finally:
             os.chdir(here)
+
+
+class Variants(Case):
+    def test_variants(self):
+        here, other = {"x86_64": ("x86-64-v2", "x86-64"), "aarch64": ("cortex-a53", "generic")}[os.uname().machine]
+        folder.run(NNC, "small.nn", "-o", "two.so", f"--cpu={here},{other}")
+        best, plain = nnc.load(folder / "two.so"), nnc.load(folder / "two.so", variant=other)
+        self.assertEqual((best.variant, plain.variant, plain.copy().variant), (here, other, other))
+        np.testing.assert_allclose(best.predict(self.x).y, plain.predict(self.x).y, rtol=1e-5)
+        names = f"`{other}`, `{here}`"
+        text = f"{folder / 'two.so'}: there is no variant `z80`; there are {names}"
+        self.says(nnc.Error, text, lambda: nnc.load(folder / "two.so", variant="z80"))
+
+    def test_a_processor_that_lacks_instructions(self):
+        model = nnc.load(library("none", FAKE % ("sizeof model", 1)))
+        self.assertIsNone(model.variant)
+        text = f"{folder / 'none.so'}: this processor lacks instructions of the variant `future`"
+        self.says(nnc.Error, text, lambda: nnc.load(folder / "none.so", variant="future"))
 
 
 class States(Case):
