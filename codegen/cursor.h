@@ -29,8 +29,14 @@ struct KernelFrame {
   bool is_element(const KernelNode &node) const { return (node.depends & ~row_mask()) != 0; }
   bool vectors_along_rows() const { return kernel.vector_axis >= 0 && kernel.vector_axis < kernel.rows; }
 
-  // for (i = from; i < to; i += step) body(i). `from` and `to` are i64.
-  void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const;
+  // for (i = from; i < to; i += step) body(i). All are i64.
+  void loop(llvm::Value *from, llvm::Value *to, llvm::Value *step, const std::function<void(llvm::Value *)> &body) const;
+  void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const {
+    loop(from, to, b.getInt64(step), body);
+  }
+  // Whole steps of `vectors` vectors in [from, to): body(index of the first lane). Returns where they end.
+  llvm::Value *whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
+                             const std::function<void(llvm::Value *)> &body) const;
   // if (condition) body()
   void when(llvm::Value *condition, const std::function<void()> &body) const;
   // A variable in the stack frame; SROA makes it a register.

@@ -26,8 +26,10 @@ using llvm::Value;
 
 int64_t align_up(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
 
-// A context much larger than ours comes from a later ABI version; one beyond this was never initialised.
-constexpr uint64_t largest_context = 4096;
+// sizeof(nnc_context) in version 1 of the C interface: what a host has at least. A context larger than ours comes from a later
+// version; one beyond the largest was never initialised.
+constexpr uint64_t least_context = 48, largest_context = 4096;
+static_assert(sizeof(nnc_context) == least_context, "what is appended may only be read where struct_size says it is there");
 
 // What a task needs, on the stack of the entry. The fields of one step after another are written into the same frame.
 struct Frame {
@@ -216,8 +218,8 @@ void EntryModule::emit_pick() {
   auto *refuse = BasicBlock::Create(b.getContext(), "refuse", pick);
   auto *code = llvm::PHINode::Create(i32, 4, "", refuse);
   leave_if(b.CreateIsNull(context), -NNC_BAD_CONTEXT, refuse, code);
-  Value *beyond = b.CreateSub(b.CreateZExt(load_context(context, context_size), i64), b.getInt64(sizeof(nnc_context)));
-  leave_if(b.CreateICmpUGT(beyond, b.getInt64(largest_context - sizeof(nnc_context))), -NNC_BAD_CONTEXT, refuse, code);
+  Value *beyond = b.CreateSub(b.CreateZExt(load_context(context, context_size), i64), b.getInt64(least_context));
+  leave_if(b.CreateICmpUGT(beyond, b.getInt64(largest_context - least_context)), -NNC_BAD_CONTEXT, refuse, code);
   Value *asked = load_context(context, context_variant);
   leave_if(b.CreateICmpUGT(asked, b.getInt32(static_cast<uint32_t>(variants.size()))), -NNC_BAD_VARIANT, refuse, code);
 

@@ -1,12 +1,12 @@
-// Detection of the instruction set with cpuid and xgetbv written as inline assembly, and the floating-point mode. The
-// artefact may call no library, so this is emitted into it; and it must run on any processor of the architecture, so the
-// functions it stands in are compiled for the least one. Elsewhere than on x86-64 nothing is detected: the features asked for
-// are taken on trust.
+// Detection of the instruction set, on x86-64 with cpuid and xgetbv written as inline assembly (for AArch64 see
+// processor_aarch64.cpp), and the floating-point mode. The artefact may call no library, so this is emitted into it; and it must
+// run on any processor of the architecture, so the functions it stands in are compiled for the least one.
 //
 // Sources: Intel SDM volume 2A, CPUID, and volume 1, 13.3 (XCR0) and 10.2.3 (MXCSR); Arm ARM, FPCR.
 #include "codegen/processor.h"
 
 #include "codegen/llvm_compat.h"
+#include "codegen/processor_aarch64.h"
 #include "ir/error.h"
 
 #include <llvm/IR/InlineAsm.h>
@@ -189,6 +189,8 @@ constexpr uint32_t default_mxcsr = 0x1f80; // all exceptions masked, round to ne
 
 uint64_t required_isa(const llvm::TargetMachine &machine) {
   uint64_t word = isa_detected;
+  if (machine.getTargetTriple().getArch() == llvm::Triple::aarch64)
+    return word | required_aarch64_isa(*machine.getMCSubtargetInfo());
   if (machine.getTargetTriple().getArch() == llvm::Triple::x86_64)
     for (size_t i = 0; i < std::size(features); i++)
       if (machine.getMCSubtargetInfo()->checkFeatures(std::string("+") + features[i].name))
@@ -201,7 +203,10 @@ llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symb
   auto *type = llvm::FunctionType::get(b.getInt64Ty(), false);
   auto *function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, symbol, module);
   b.SetInsertPoint(BasicBlock::Create(b.getContext(), "", function));
-  b.CreateRet(arch(module) == llvm::Triple::x86_64 ? emit_x86_word(b) : b.getInt64(isa_detected));
+  if (arch(module) == llvm::Triple::x86_64)
+    b.CreateRet(emit_x86_word(b));
+  else
+    b.CreateRet(b.CreateOr(emit_aarch64_word(b), b.getInt64(isa_detected)));
   return function;
 }
 

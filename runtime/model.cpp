@@ -57,12 +57,14 @@ const nnc_model_info *check_info(const std::string &file, const nnc_model_info *
   if (info->abi_version != NNC_ABI_VERSION)
     throw FileError(file, "made for version " + std::to_string(info->abi_version) + " of the C interface; this is version " +
                               std::to_string(NNC_ABI_VERSION));
-  // Fields are only ever appended, so a longer struct is a newer one, and good.
-  bool known = info->struct_size >= sizeof(nnc_model_info);
-  auto check = [&](const auto *first, uint64_t count) { known = known && (count == 0 || first->struct_size >= sizeof *first); };
-  check(info->entries, info->entry_count);
-  check(info->states, info->state_count);
-  check(info->variants, info->variant_count);
+  // Fields are only ever appended, so a longer struct is a newer one, and good. None is shorter than in version 1.
+  bool known = info->struct_size >= 144;
+  auto check = [&](const auto *first, uint64_t count, uint32_t least) {
+    known = known && (count == 0 || first->struct_size >= least);
+  };
+  check(info->entries, info->entry_count, 96);
+  check(info->states, info->state_count, 56);
+  check(info->variants, info->variant_count, 24);
   if (!known)
     throw FileError(file,
                     "its description is shorter than version " + std::to_string(NNC_ABI_VERSION) + " of the C interface says");
