@@ -25,14 +25,14 @@ DTYPES = [
 ]
 
 NNC_CHECK = 100
+NNC_UNSUPPORTED_CPU = 5
 CODES = {
-    0: ("NNC_OK", "no error"),
-    1: ("NNC_BAD_CONTEXT", "the context is null or of a wrong size"),
-    2: ("NNC_NULL_POINTER", "an input, output, state or workspace is null"),
-    3: ("NNC_MISALIGNED", "an input, output, state or workspace is misaligned"),
-    4: ("NNC_SHORT_WORKSPACE", "the workspace is too small"),
-    5: ("NNC_UNSUPPORTED_CPU", "this processor lacks instructions that the model was compiled for"),
-    6: ("NNC_BAD_VARIANT", "the model was not compiled for the instruction set asked for"),
+    1: "the context is null or of a wrong size",
+    2: "an input, output, state or workspace is null",
+    3: "an input, output, state or workspace is misaligned",
+    4: "the workspace is too small",
+    NNC_UNSUPPORTED_CPU: "this processor lacks instructions that the model was compiled for",
+    6: "the context asks for a variant that the model does not have",
 }
 
 
@@ -85,10 +85,7 @@ class ModelInfo(Structure):
     ]
 
 
-# The last field of what version 1 began with: no artefact has less.
-FIRST_END = {
-    TensorInfo: TensorInfo.reserved, EntryInfo: EntryInfo.call, ModelInfo: ModelInfo.alignment, VariantInfo: VariantInfo.isa,
-}
+LEAST_SIZES = {TensorInfo: 56, EntryInfo: 96, VariantInfo: 24, ModelInfo: 144}  # those of version 1: no artefact has less
 
 # The context is handed over by address: Python calls with no other types than these. ctypes lets go of the interpreter's lock
 # while they run.
@@ -101,7 +98,7 @@ CodeName = CFUNCTYPE(c_char_p, c_int32)
 def read(kind, address: int):
     """A copy of the struct there."""
     size = c_uint32.from_address(address).value
-    if size < FIRST_END[kind].offset + FIRST_END[kind].size:
+    if size < LEAST_SIZES[kind]:
         raise Error(f"its description is shorter than version {ABI_VERSION} of the C interface says")
     record = kind()
     ctypes.memmove(ctypes.addressof(record), address, min(size, ctypes.sizeof(kind)))
@@ -245,16 +242,12 @@ class Library:
         self.states = {state.name: state for state in tensors(info.states, info.state_count)}
         self.state_bytes, self.alignment = info.state_bytes, info.alignment
         self.variants = [v.cpu.decode() for v in read_array(VariantInfo, info.variants, info.variant_count)]
-        self.pick = Pick(info.pick) if info.pick else None
-        self.touch = Touch(info.touch) if info.touch else None
-        self._code_name = CodeName(info.code_name) if info.code_name else None
+        self.pick, self.touch, self._code_name = Pick(info.pick), Touch(info.touch), CodeName(info.code_name)
 
     def failure(self, entry: Entry, code: int) -> Error:
-        name, words = CODES.get(code, ("unknown", f"unknown code {code}"))
+        words = CODES.get(code, f"unknown code {code}")
         if 0 <= code - NNC_CHECK < len(entry.checks):
-            name, words = "NNC_CHECK", entry.checks[code - NNC_CHECK]
-        if name == "NNC_UNSUPPORTED_CPU":
-            words += ": " + ", ".join(f"`{cpu}`" for cpu in self.variants or [self.cpu])
-        if self._code_name:
-            name = self._code_name(code).decode()
-        return Error(f"{entry.name}: {words}", code, name)
+            words = entry.checks[code - NNC_CHECK]
+        if code == NNC_UNSUPPORTED_CPU:
+            words += ": " + ", ".join(f"`{cpu}`" for cpu in self.variants)
+        return Error(f"{entry.name}: {words}", code, self._code_name(code).decode())

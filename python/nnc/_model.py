@@ -207,7 +207,7 @@ class Model:
     def variant(self) -> str | None:
         """The processor whose code calls run, of those that the model was compiled for; None where this one can run none."""
         library = self._library
-        index = library.pick(ctypes.byref(self._context)) if library.pick else -1
+        index = library.pick(ctypes.byref(self._context))
         return library.variants[index] if index >= 0 else None
 
     @property
@@ -297,7 +297,7 @@ class Model:
     def _run(self, entry: Entry, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         library, context = self._library, ctypes.byref(self._context)
         state, workspace = self._addresses
-        if self._written and library.touch:
+        if self._written:
             if code := library.touch(context, state):
                 raise library.failure(entry, code)
         self._written = False
