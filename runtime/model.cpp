@@ -174,6 +174,12 @@ Session::Session(Model model, ThreadPool *pool)
   }
 }
 
+void Session::touch() {
+  const nnc_model_info &info = model_.info();
+  if (const int32_t code = info.touch(&context_, state_.data()))
+    throw CallError(code, std::string(info.model) + ": the state cannot be taken over: " + info.code_name(code));
+}
+
 void Session::use_variant(std::string_view cpu) {
   uint32_t number = 0;
   for (const nnc_variant_info &variant : model_.variants()) {

@@ -108,6 +108,8 @@ public:
 
   const Model &model() const { return model_; }
   std::byte *state() const { return state_.data(); }
+  // To be called after the state was written from outside and before the next call: a model may keep packed copies of it.
+  void touch();
 
   // One pointer for each input and output, in their order. Throws CallError; then nothing was written.
   void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs);

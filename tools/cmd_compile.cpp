@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 namespace nnc {
 
@@ -64,10 +65,31 @@ Product product(const std::string &emit, const std::string &out) {
   throw Error(fmt::format("{}: the name of an output ends in .so, .o or .a, or --emit says what it is", out));
 }
 
-std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header) {
+// A rule for make and Ninja: `out` is to be made again when one of the files changes.
+std::string dependency_rule(const std::string &out, const std::vector<std::string> &files) {
+  const auto escaped = [](const std::string &name) {
+    std::string text;
+    for (char c : name) {
+      if (c == ' ' || c == '#')
+        text += '\\';
+      text += c == '$' ? std::string("$$") : std::string(1, c);
+    }
+    return text;
+  };
+  std::string rule = escaped(out) + ":";
+  for (const std::string &file : files)
+    rule += " " + escaped(file);
+  return rule + "\n";
+}
+
+// `files` becomes what was read.
+std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header,
+                       std::vector<std::string> &files) {
+  files = {file};
   if (stage == "ast")
     return read_tree(file);
   SourceModule source = read_source(file, options);
+  files.insert(files.end(), source.files.begin(), source.files.end());
   if (stage == "ir") {
     if (!options.passes.passes.empty())
       run_pipeline(source.module, PipelineEnd::fused, options.passes);
@@ -113,6 +135,9 @@ int compile_command(int argc, const char *const *argv) {
   cl::opt<bool> version("version", cl::desc("print the version of nnc"), cl::cat(general_options()));
   cl::opt<std::string> triple("target", cl::desc("compile for another machine, such as aarch64-linux-gnu"),
                               cl::value_desc("TRIPLE"), cl::cat(compile_options()));
+  cl::opt<std::string> depfile("depfile",
+                               cl::desc("write here which files the output was made from, as a rule for make and Ninja"),
+                               cl::value_desc("FILE"), cl::cat(general_options()));
   cl::opt<bool> freeze("freeze", cl::desc("make constants of the parameters; entries that train are left out"),
                        cl::cat(compile_options()));
   cl::opt<std::string> weights("weights", cl::desc("the .safetensors file with the values for --freeze"), cl::value_desc("FILE"),
@@ -136,8 +161,11 @@ int compile_command(int argc, const char *const *argv) {
     throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));
   if (!is_source_file(file))
     throw Error(fmt::format("{}: the name of a model ends in .nn or .nnir", file));
+  if (out.empty() && !depfile.empty())
+    throw Error(fmt::format("--depfile={} says what a file was made from: add -o FILE", depfile.getValue()));
   std::string header;
-  const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr);
+  std::vector<std::string> files;
+  const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr, files);
   if (out.empty()) {
     fmt::print("{}", text);
     return 0;
@@ -146,13 +174,15 @@ int compile_command(int argc, const char *const *argv) {
     throw Error(fmt::format("{}: that is the model itself", out.getValue()));
   OutputFile output(out);
   output.write(text.data(), text.size());
-  if (!what.header) {
-    output.commit();
-    return 0;
+  std::optional<OutputFile> header_output;
+  if (what.header) {
+    header_output.emplace(std::filesystem::path(out.getValue()).replace_extension(".h").string());
+    header_output->write(header.data(), header.size());
   }
-  OutputFile header_output(std::filesystem::path(out.getValue()).replace_extension(".h").string());
-  header_output.write(header.data(), header.size());
-  header_output.commit();
+  if (!depfile.empty())
+    write_file(depfile, dependency_rule(out, files));
+  if (header_output)
+    header_output->commit();
   output.commit();
   return 0;
 }

@@ -5,7 +5,7 @@
 #include "codegen/jit.h"
 #include "ir/error.h"
 #include "ir/plan_interpreter.h"
-#include "runtime/tensor_file.h"
+#include "runtime/weights.h"
 #include "tools/description.h"
 
 #include <fmt/format.h>
@@ -32,6 +32,7 @@ public:
   void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
     session_.call(entry, inputs, outputs);
   }
+  void touch() override { session_.touch(); }
   void use_variant(const std::string &cpu) override { session_.use_variant(cpu); }
 
 private:
@@ -191,15 +192,6 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
   return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool);
 }
 
-HostTensor state_tensor(const Engine &engine, const nnc_tensor_info &state) {
-  HostTensor tensor;
-  tensor.dtype = dtype_text(state.dtype);
-  tensor.shape.assign(state.shape, state.shape + state.rank);
-  const std::byte *from = engine.state() + state.offset;
-  tensor.bytes.assign(from, from + state.bytes);
-  return tensor;
-}
-
 } // namespace
 
 EngineKind engine_kind(const std::string &name, const std::string &file) {
@@ -251,35 +243,11 @@ void start_state(Engine &engine, int64_t seed, const std::string &weights) {
     fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
 }
 
-void save_weights(const Engine &engine, const std::string &file) {
-  SafeTensors content;
-  for (const nnc_tensor_info &state : engine.model().states())
-    content.tensors.push_back({state.name, state_tensor(engine, state)});
-  content.metadata["format"] = "nnc";
-  write_safetensors(file, content);
-}
+void save_weights(const Engine &engine, const std::string &file) { save_weights(engine.model(), engine.state(), file); }
 
 std::vector<std::string> load_weights(Engine &engine, const std::string &file) {
-  const SafeTensors content = read_safetensors(file);
-  std::map<std::string, const HostTensor *> given;
-  for (const NamedTensor &tensor : content.tensors)
-    given[tensor.name] = &tensor.tensor;
-  for (const nnc_tensor_info &state : engine.model().states()) {
-    const auto at = given.find(state.name);
-    if (at == given.end() && state.trained)
-      throw FileError(file, fmt::format("has no tensor `{}`, which the model needs ({})", state.name, tensor_text(state)));
-    if (at != given.end() && tensor_type_text(*at->second) != tensor_text(state))
-      throw FileError(file,
-                      fmt::format("`{}` is {}, in the model {}", state.name, tensor_type_text(*at->second), tensor_text(state)));
-  }
-  for (const nnc_tensor_info &state : engine.model().states())
-    if (const auto at = given.find(state.name); at != given.end()) {
-      std::memcpy(engine.state() + state.offset, at->second->bytes.data(), state.bytes);
-      given.erase(at);
-    }
-  std::vector<std::string> unknown;
-  for (const auto &[name, tensor] : given)
-    unknown.push_back(name);
+  std::vector<std::string> unknown = load_weights(engine.model(), engine.state(), file);
+  engine.touch();
   return unknown;
 }
 

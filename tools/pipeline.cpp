@@ -58,7 +58,7 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   if (is_module_text(file)) {
     if (!options.set.empty())
       throw Error(fmt::format("{}: --set is for consts of a .nn file; here they are numbers already", file));
-    return {parse_module(text, file), sha256(text)};
+    return {parse_module(text, file), sha256(text), {}};
   }
   const Source source(file, text);
   Diagnostics diagnostics;
@@ -68,9 +68,12 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   if (const std::string warnings = diagnostics.text(); options.warn && !warnings.empty())
     fmt::print(stderr, "{}\n", warnings);
   std::string all = text;
-  for (const Source &other : used.sources)
+  std::vector<std::string> files;
+  for (const Source &other : used.sources) {
     all += sha256(other.text());
-  return {std::move(*module), sha256(all)};
+    files.push_back(other.name());
+  }
+  return {std::move(*module), sha256(all), std::move(files)};
 }
 
 // The file's bytes become part of the artefact's, and so of what it is made from.
@@ -92,6 +95,7 @@ void freeze_state(SourceModule &source, const BuildOptions &options) {
     fmt::print(stderr, "{}: note: left out, since they change parameters: `{}`\n", source.module.files[0],
                fmt::join(dropped, "`, `"));
   source.hash = sha256(source.hash + sha256(read_file(options.freeze)));
+  source.files.push_back(options.freeze);
 }
 
 } // namespace

@@ -25,7 +25,8 @@ struct BuildOptions {
 
 struct SourceModule {
   Module module;
-  std::string hash; // SHA-256 of the file, and of those it uses, hexadecimal
+  std::string hash;               // SHA-256 of the file, and of those it uses, hexadecimal
+  std::vector<std::string> files; // those that it uses, and weights that were made constants
 };
 
 bool is_source_file(const std::string &file); // .nn or .nnir, which are compiled; anything else is loaded
