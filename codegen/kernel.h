@@ -15,4 +15,8 @@ namespace nnc {
 // order and on any threads, are one call of the kernel. The function calls nothing.
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
 
+// The same for a plan with guards (ir/guard.h); guard_kernel does it to a function that is such a kernel's already.
+void emit_guarded_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
+void guard_kernel(llvm::Function &function, const Kernel &kernel);
+
 } // namespace nnc

@@ -82,11 +82,13 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   run_pipeline(source.module, PipelineEnd::fused, passes);
   if (stage == "fused")
     return fused_text(source.module, refusals);
-  const Plan plan = plan_module(source.module, options.passes);
+  Plan plan = plan_module(source.module, options.passes);
   if (stage == "plan")
     return plan_text(plan);
   const Target target = make_target(options.cpu, options.target);
-  const ArtefactOptions code = code_options(source);
+  ArtefactOptions code = code_options(source);
+  if (options.passes.checks.bounds)
+    guard_code(plan, code);
   if (stage == "llvm")
     return code_text(plan, target, CodeForm::llvm, code);
   if (stage == "llvm-opt")

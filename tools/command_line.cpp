@@ -178,6 +178,12 @@ BuildOptions BuildFlags::options() const {
   BuildOptions result;
   result.set = values();
   result.cpu = cpu;
+  for (const std::string &names : check)
+    for (const std::string &name : split(names)) {
+      if (name != "nan" && name != "bounds")
+        throw Error(fmt::format("--check={}: there are nan, bounds", name));
+      (name == "nan" ? result.passes.checks.nan : result.passes.checks.bounds) = true;
+    }
   result.passes.passes = split(passes);
   for (const std::string &names : disable)
     for (std::string &name : split(names))

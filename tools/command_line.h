@@ -52,6 +52,10 @@ struct BuildFlags : SetFlags {
                            cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
                                     "x86-64-v3 or znver4"),
                            cl::value_desc("NAME"), cl::cat(compile_options())};
+  cl::list<std::string> check{"check",
+                              cl::desc("find mistakes while it runs: nan stops at the first NaN or infinity, bounds at a place "
+                                       "or address beyond an end"),
+                              cl::value_desc("nan,bounds"), cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),

@@ -170,7 +170,7 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     SourceModule source = read_source(file, options);
     PassOptions passes = options.passes;
     if (passes.passes.empty())
-      passes.passes = {"grad"};
+      passes.passes = {"grad", "check"};
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
     return std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan));

@@ -8,6 +8,7 @@
 #include "ir/error.h"
 #include "ir/text.h"
 #include "passes/form.h"
+#include "passes/guard.h"
 #include "passes/plan.h"
 #include "runtime/file.h"
 
@@ -91,8 +92,11 @@ std::string read_tree(const std::string &file) {
 
 void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options) {
   PassOptions chosen = options;
-  if (chosen.passes.empty() && is_fused(module))
-    return; // a dump of what comes out of here
+  if (chosen.passes.empty() && is_fused(module)) { // a dump of what comes out of here
+    if (!options.checks.any())
+      return;
+    chosen.passes = {"check", "fuse"};
+  }
   if (chosen.passes.empty() && end == PipelineEnd::grad)
     for (std::string_view pass : default_pipeline())
       if (pass != "fuse")
@@ -132,6 +136,11 @@ ArtefactOptions code_options(const SourceModule &source) {
   return options;
 }
 
+void guard_code(Plan &plan, ArtefactOptions &options) {
+  add_guards(plan);
+  options.emit = emit_guarded_kernel;
+}
+
 Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep) {
   const auto start = std::chrono::steady_clock::now();
   SourceModule source = read_source(file, options);
@@ -140,7 +149,10 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source));
+  ArtefactOptions code = code_options(source);
+  if (options.passes.checks.bounds)
+    guard_code(build.plan, code);
+  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code);
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -45,6 +45,8 @@ std::string fused_text(const Module &module, const std::vector<std::string> &ref
 Plan plan_module(const Module &module, const PassOptions &options);
 
 ArtefactOptions code_options(const SourceModule &source);
+// For --check=bounds, where the plan is done: what is compiled from it watches over its memory.
+void guard_code(Plan &plan, ArtefactOptions &options);
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
 struct Build {
