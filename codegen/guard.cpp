@@ -112,7 +112,7 @@ private:
     llvm::Instruction *end = llvm::SplitBlockAndInsertIfThen(outside, access.instruction, /*Unreachable=*/true);
     b_.SetInsertPoint(end);
     b_.CreateStore(b_.getInt8(0), b_.CreateConstGEP1_64(b_.getInt8Ty(), function_.getArg(static_cast<unsigned>(count_)),
-                                                         guard_index(from.back(), access.is_store)));
+                                                        guard_index(from.back(), access.is_store)));
     b_.CreateRetVoid();
     end->eraseFromParent();
   }
@@ -139,9 +139,8 @@ private:
       Value *steps = b_.CreateMul(b_.CreateStepVector(offsets_type), b_.CreateVectorSplat(count, b_.getInt64(element)));
       offsets = b_.CreateAdd(b_.CreateVectorSplat(count, first), steps);
     }
-    Value *outside = size < element
-                         ? b_.CreateVectorSplat(count, b_.getTrue())
-                         : b_.CreateICmpUGT(offsets, b_.CreateVectorSplat(count, b_.getInt64(size - element)));
+    Value *outside = size < element ? b_.CreateVectorSplat(count, b_.getTrue())
+                                    : b_.CreateICmpUGT(offsets, b_.CreateVectorSplat(count, b_.getInt64(size - element)));
     if (access.mask)
       outside = b_.CreateAnd(outside, access.mask);
     return b_.CreateNot(b_.CreateOrReduce(outside));

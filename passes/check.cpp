@@ -4,11 +4,12 @@
 //                                              %0 = log(%x), and from it a number: 0 where `log` made NaN, 1 where infinity
 //                                              %1 = min(…), the least number of all      -> check "`log` gave NaN at …", %1 != 0
 //
-// Runs when kernels are formed, and leaves those alone: what they keep to themselves is computed once more, in kernels that the
-// next run of `fuse` forms. So every result has the bits that it has without checks, whatever is added here.
+// Runs when kernels are formed, and leaves those alone: what they keep to themselves is computed once more, in kernels formed
+// here, or by the next run of `fuse`. So every result has the bits that it has without checks, whatever is added here.
 //
 // --check=nan: an op is to blame where its result is further from being a number (finite, infinite, NaN) than all of its
-// operands: element by element where it is elementwise, else as a whole. So a mask of -inf is passed over, and NaN made of it is not.
+// operands: element by element where it is elementwise, else as a whole. So a mask of -inf is passed over, and NaN made of it is
+// not.
 // --check=bounds: a place of gather or scatter_add that is none of the axis.
 //
 // All findings of a function are numbered in the order of its nodes, and the least is the first op that went wrong. In a loop
@@ -17,6 +18,7 @@
 #include "passes/passes.h"
 
 #include "passes/body.h"
+#include "passes/form.h"
 
 #include <fmt/format.h>
 
@@ -97,8 +99,8 @@ private:
 class RegionChecker {
 public:
   RegionChecker(Region &region, PassContext &context, std::vector<Finding> &findings)
-      : region_(region), context_(context), checks_(context.checks()), words_(context.module), findings_(findings), build_(region),
-        classes_(build_) {}
+      : region_(region), given_(static_cast<int>(region.nodes.size())), context_(context), checks_(context.checks()),
+        words_(context.module), findings_(findings), build_(region), classes_(build_) {}
 
   // Of the function, whose arguments come from the host.
   void look_at_arguments(const Function &function) {
@@ -109,8 +111,7 @@ public:
 
   // The least number of what is found here: an i32. None: there is nothing to find.
   Value run() {
-    const int count = static_cast<int>(region_.nodes.size());
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < given_; ++i) {
       const Node node = region_.nodes[i]; // what is built moves the original
       if (node.op == Op::fused) {
         Values known;
@@ -131,6 +132,8 @@ public:
       }
       close();
     }
+    first_ = least();
+    sweep();
     return first_;
   }
 
@@ -138,15 +141,18 @@ private:
   using Values = std::map<Value, Value>; // of the body of a kernel: where they are in the region
 
   Region &region_;
+  const int given_; // nodes before anything was added
   PassContext &context_;
   const Checks &checks_;
   const Words words_;
   std::vector<Finding> &findings_;
   Builder build_;
   FloatClasses classes_;
-  std::map<Shape, Value> open_;                   // numbers of what was found last, by the shape of what was looked at
-  std::set<std::pair<Value, int64_t>> checked_;   // places, and the size of the axis
-  Value first_;
+  std::map<Value, Value> whole_;                // classes of tensors, stored
+  std::map<Shape, Value> open_;                 // numbers of what was found last, by the shape of what was looked at
+  std::set<std::pair<Value, int64_t>> checked_; // places, and the size of the axis
+  std::vector<Value> taken_;                    // least numbers of what was looked at
+  Value first_;                                 // the least of all, at the end
 
   int64_t add(const std::string &message, const Loc &loc) {
     findings_.push_back({message, loc});
@@ -168,12 +174,75 @@ private:
       Shape axes;
       for (size_t i = 0; i < shape.size(); ++i)
         axes.push_back(static_cast<int64_t>(i));
-      take(build_.reduce(Op::min, numbers, axes));
+      take(stored(build_.reduce(Op::min, numbers, axes)));
     }
     open_.clear();
   }
 
-  void take(Value number) { first_ = first_ ? build_.op(Op::minimum, {first_, number}) : number; }
+  // The scalar as the result of a kernel of its own, with everything that was added for it. Fuse would come to that too, node by
+  // node, and where this is no kernel it is left to do so.
+  Value stored(Value value) {
+    std::set<int> members;
+    std::vector<Value> open = {value};
+    while (!open.empty()) {
+      const Value v = open.back();
+      open.pop_back();
+      const Node &node = region_.node(v);
+      if (v.node < given_ || stands_alone(node) || !members.insert(v.node).second)
+        continue;
+      open.insert(open.end(), node.operands.begin(), node.operands.end());
+    }
+    std::erase_if(members, [&](int i) { return is_view(region_.nodes[i].op) || is_free(region_.nodes[i]); });
+    if (members.empty())
+      return value;
+    const std::vector<int> list(members.begin(), members.end());
+    Node kernel = fused_node(region_, list, {&value, 1});
+    if (!form_body(*kernel.body).kernel)
+      return value;
+    kernel.names = {""};
+    region_.nodes.push_back(std::move(kernel));
+    return {static_cast<int>(region_.nodes.size()) - 1, 0};
+  }
+
+  // Drops what was added and is in kernels now.
+  void sweep() {
+    if (!first_)
+      return;
+    std::vector<bool> live(region_.nodes.size());
+    live[first_.node] = true;
+    std::vector<int> moved(region_.nodes.size());
+    for (int i = static_cast<int>(live.size()) - 1; i >= given_; --i)
+      for (Value operand : region_.nodes[i].operands)
+        live[operand.node] = live[operand.node] || live[i];
+    int to = 0;
+    for (int i = 0; i < static_cast<int>(live.size()); ++i) {
+      moved[i] = to;
+      if (i >= given_ && !live[i])
+        continue;
+      Node node = std::move(region_.nodes[i]);
+      for (Value &operand : node.operands)
+        operand.node = moved[operand.node];
+      region_.nodes[to++] = std::move(node);
+    }
+    region_.nodes.resize(to);
+    first_.node = moved[first_.node];
+  }
+
+  void take(Value number) {
+    taken_.push_back(number);
+    if (taken_.size() == most_pointers - 1) // and one that is written
+      taken_ = {least()};
+  }
+
+  // Of the numbers so far.
+  Value least() {
+    if (taken_.empty())
+      return {};
+    Value value = taken_[0];
+    for (size_t i = 1; i < taken_.size(); ++i)
+      value = build_.op(Op::minimum, {value, taken_[i]});
+    return stored(value);
+  }
 
   // `number` and the one behind it are those of NaN and infinity. `known`: the class that is nobody's fault here.
   void note_class(Value classes, Value known, int64_t number) {
@@ -188,8 +257,8 @@ private:
     build_.loc = node.loc;
     if (!is_float(node.type().dtype))
       return;
-    const std::string name = state < 0 ? fmt::format("input `{}`", node.name())
-                                       : fmt::format("state `{}`", context_.module.states[state].path);
+    const std::string name =
+        state < 0 ? fmt::format("input `{}`", node.name()) : fmt::format("state `{}`", context_.module.states[state].path);
     const int64_t number = add(name + " holds NaN", node.loc);
     add(name + " holds infinity", node.loc);
     const int at_first = state < 0 ? 0 : first_class(state);
@@ -207,6 +276,14 @@ private:
     return 0;
   }
 
+  Value of_whole(Value v) {
+    const auto [at, added] = whole_.try_emplace(v);
+    if (added)
+      if (const Value largest = classes_.of_whole(v))
+        at->second = stored(largest);
+    return at->second;
+  }
+
   // Node `index` of `from`, the region itself or the body of a kernel in it.
   void look_at_node(const Region &from, int index, Values &known) {
     const Node node = from.nodes[index];
@@ -221,7 +298,7 @@ private:
     Value of_operands;
     for (Value operand : node.operands) {
       const Value v = here(from, operand, known);
-      of_operands = classes_.larger(of_operands, is_elementwise(node.op) ? classes_.of_elements(v) : classes_.of_whole(v));
+      of_operands = classes_.larger(of_operands, is_elementwise(node.op) ? classes_.of_elements(v) : of_whole(v));
     }
     if (of_operands && !is_elementwise(node.op))
       of_operands = build_.broadcast(of_operands, node.type().shape, {});
@@ -230,15 +307,15 @@ private:
 
   void look_at_places(const Region &from, const Node &node, Values &known) {
     const Value places = here(from, node.operands[1], known);
-    const int64_t size = node.op == Op::gather ? from.type(node.operands[0]).shape[node.attrs.axis]
-                                               : node.attrs.shape[node.attrs.axis];
+    const int64_t size =
+        node.op == Op::gather ? from.type(node.operands[0]).shape[node.attrs.axis] : node.attrs.shape[node.attrs.axis];
     const Node &base = region_.node(stored_base(region_, places));
     if (base.op == Op::constant || base.op == Op::iota || !checked_.insert({places, size}).second)
       return;
     const Shape shape = build_.shape(places);
     const Value below = build_.lt(places, numbers(shape, 0)), beyond = build_.lt(numbers(shape, size - 1), places);
-    const int64_t number = add(fmt::format("index of `{}` outside 0..{}{}", op_info(node.op).name, size, words_.place(node.loc)),
-                               node.loc);
+    const int64_t number =
+        add(fmt::format("index of `{}` outside 0..{}{}", op_info(node.op).name, size, words_.place(node.loc)), node.loc);
     note(build_.op(Op::logical_or, {below, beyond}), numbers(shape, number));
   }
 

@@ -47,7 +47,8 @@ public:
     drop,   // leave them out
     deduce, // find their share of the results from two padded batches: for entries that change nothing
   };
-  // One pass over the examples in this order. A CallError says which batch it was. `progress` is told after each batch how many examples are done.
+  // One pass over the examples in this order. A CallError says which batch it was. `progress` is told after each batch how many
+  // examples are done.
   Totals run(const std::vector<int64_t> &order, Rest rest, const std::function<void(const Totals &)> &progress = {});
 
 private:
