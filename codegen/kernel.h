@@ -15,6 +15,10 @@ namespace nnc {
 // order and on any threads, are one call of the kernel. The function calls nothing.
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
 
+// The same for a plan with guards (ir/guard.h); guard_kernel does it to a function that is such a kernel's already.
+void emit_guarded_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
+void guard_kernel(llvm::Function &function, const Kernel &kernel);
+
 // Whether the kernel holds the content of this pointer itself, packed, and does not read it through the pointer.
 bool holds_constant(const Kernel &kernel, size_t pointer, const Target &target);
 

@@ -206,7 +206,10 @@ private:
     for (int r = 0; r < result; ++r)
       step.check += function_.function_results[r].kind == Result::Kind::check;
     ++step.check;
-    const Arg tested = arg(stored_base(function_, check.value));
+    const StoredNumber holds = *stored_number(function_, check.value);
+    Arg tested = arg(holds.in);
+    tested.ref.offset += holds.offset * dtype_size(DType::boolean);
+    tested.ref.bytes = dtype_size(DType::boolean);
     step.args = {tested.ref};
     step.note = tested.name;
     step.loc = check.loc;

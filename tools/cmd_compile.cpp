@@ -105,13 +105,13 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   run_pipeline(source.module, PipelineEnd::fused, passes);
   if (stage == "fused")
     return fused_text(source.module, refusals);
-  const Plan plan = plan_module(source.module, options.passes);
+  Plan plan = plan_module(source.module, options.passes);
   if (stage == "plan")
     return plan_text(plan);
   const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
   const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
   const std::vector<Target> targets = make_targets(cpus, options.target);
-  const ArtefactOptions code = code_options(source, options);
+  const ArtefactOptions code = code_options(source, options, plan);
   if (stage == "llvm")
     return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")

@@ -55,6 +55,10 @@ struct BuildFlags : SetFlags {
                            cl::value_desc("NAME,..."), cl::cat(compile_options())};
   cl::list<std::string> split_entries{"split", cl::desc("add ENTRY_gradients and ENTRY_update, which together are this entry"),
                                       cl::value_desc("ENTRY"), cl::cat(compile_options())};
+  cl::list<std::string> check{"check",
+                              cl::desc("find mistakes while it runs: nan stops at the first NaN or infinity, bounds at a place "
+                                       "or address beyond an end"),
+                              cl::value_desc("nan,bounds"), cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),

@@ -174,8 +174,13 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
   if (kind == EngineKind::interp) {
     SourceModule source = read_source(file, options);
     PassOptions passes = options.passes;
-    if (passes.passes.empty())
+    if (passes.passes.empty() &&
+        passes.checks.any()) { // the program that compiled code runs, so that it goes wrong at the same op
+      passes.passes.assign(default_pipeline().begin(), default_pipeline().end());
+      passes.passes.emplace_back("check");
+    } else if (passes.passes.empty()) {
       passes.passes = {"grad"};
+    }
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
     return std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan));

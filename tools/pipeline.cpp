@@ -9,6 +9,7 @@
 #include "ir/text.h"
 #include "passes/form.h"
 #include "passes/freeze.h"
+#include "passes/guard.h"
 #include "passes/plan.h"
 #include "passes/split.h"
 #include "runtime/file.h"
@@ -125,8 +126,11 @@ std::string read_tree(const std::string &file) {
 
 void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options) {
   PassOptions chosen = options;
-  if (chosen.passes.empty() && is_fused(module))
-    return; // a dump of what comes out of here
+  if (chosen.passes.empty() && is_fused(module)) { // a dump of what comes out of here
+    if (!options.checks.any())
+      return;
+    chosen.passes = {"check", "fuse"};
+  }
   if (chosen.passes.empty() && end == PipelineEnd::grad)
     for (std::string_view pass : default_pipeline())
       if (pass != "fuse")
@@ -159,7 +163,7 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options) {
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan) {
   ArtefactOptions code;
   code.source_hash = source.hash;
   code.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
@@ -170,6 +174,13 @@ ArtefactOptions code_options(const SourceModule &source, const BuildOptions &opt
     flags.push_back("--split " + entry);
   if (!options.freeze.empty())
     flags.push_back("--freeze");
+  if (options.passes.checks.nan)
+    flags.push_back("--check=nan");
+  if (options.passes.checks.bounds) {
+    flags.push_back("--check=bounds");
+    add_guards(plan);
+    code.emit = emit_guarded_kernel;
+  }
   code.flags = fmt::format("{}", fmt::join(flags, " "));
   return code;
 }
@@ -182,7 +193,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options));
+  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options, build.plan));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

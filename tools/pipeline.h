@@ -47,7 +47,8 @@ std::string fused_text(const Module &module, const std::vector<std::string> &ref
 // A module that went through the pipeline.
 Plan plan_module(const Module &module, const PassOptions &options);
 
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options);
+// For compile_plan. With --check=bounds the plan, which is done otherwise, gets what its kernels report to.
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan);
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
 struct Build {

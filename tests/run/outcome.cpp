@@ -57,6 +57,7 @@ Outcome call(Engine &engine, const std::string &name, const Buffers &given) {
     engine.call(entry, in, out);
   } catch (const CallError &error) {
     outcome.code = error.code;
+    outcome.said = error.what();
   }
   outcome.state.assign(engine.state(), engine.state() + engine.model().info().state_bytes);
   return outcome;

@@ -16,6 +16,7 @@ using Buffers = std::vector<std::vector<std::byte>>;
 
 struct Outcome {
   int32_t code = NNC_OK;
+  std::string said; // where it is not NNC_OK
   Buffers outputs;
   std::vector<std::byte> state; // after the call
 };
