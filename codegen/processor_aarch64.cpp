@@ -5,6 +5,7 @@
 // Sources: Arm ARM, D19.2, ID_AA64PFR0_EL1 and its neighbours; Linux, Documentation/arch/arm64/cpu-feature-registers.rst.
 #include "codegen/processor_aarch64.h"
 
+#include "codegen/feature_table.h"
 #include "codegen/target.h"
 
 #include <llvm/IR/InlineAsm.h>
@@ -97,33 +98,14 @@ Value *emit_aarch64_word(llvm::IRBuilder<> &b) {
   Value *has_sve = field_at_least(b, read[sve.reg], b.getInt64(sve.shift), b.getInt64(sve.least));
   keep(b.CreateZExt(emit_fitting_vectors(b, has_sve), i64), fitting_vectors);
 
-  // A loop over the table rather than a line of code for each feature: this is compiled into every artefact.
   std::vector<llvm::Constant *> rows;
   auto *row_type = llvm::StructType::get(i64, i64, i64);
   for (const Feature &f : features)
     rows.push_back(llvm::ConstantStruct::get(row_type, b.getInt64(f.reg), b.getInt64(f.shift), b.getInt64(f.least)));
-  auto *table_type = llvm::ArrayType::get(row_type, rows.size());
-  auto *table = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), table_type, /*isConstant=*/true,
-                                         llvm::GlobalValue::PrivateLinkage, llvm::ConstantArray::get(table_type, rows));
-  BasicBlock *before = b.GetInsertBlock();
-  auto *loop = BasicBlock::Create(b.getContext(), "feature", before->getParent());
-  auto *done = BasicBlock::Create(b.getContext(), "done", before->getParent());
-  b.CreateBr(loop);
-  b.SetInsertPoint(loop);
-  llvm::PHINode *i = b.CreatePHI(i64, 2), *word = b.CreatePHI(i64, 2);
-  auto field = [&](unsigned index) {
-    return b.CreateLoad(i64, b.CreateInBoundsGEP(table_type, table, {b.getInt64(0), i, b.getInt32(index)}));
-  };
-  Value *value = b.CreateLoad(i64, b.CreateInBoundsGEP(registers_type, registers, {b.getInt64(0), field(0)}));
-  Value *bit = b.CreateShl(b.CreateZExt(field_at_least(b, value, field(1), field(2)), i64), i);
-  Value *next_word = b.CreateOr(word, bit), *next = b.CreateAdd(i, b.getInt64(1));
-  i->addIncoming(b.getInt64(0), before);
-  i->addIncoming(next, loop);
-  word->addIncoming(b.getInt64(0), before);
-  word->addIncoming(next_word, loop);
-  b.CreateCondBr(b.CreateICmpULT(next, b.getInt64(rows.size())), loop, done);
-  b.SetInsertPoint(done);
-  return next_word;
+  return emit_feature_word(b, row_type, rows, [&](const RowField &field) {
+    Value *value = b.CreateLoad(i64, b.CreateInBoundsGEP(registers_type, registers, {b.getInt64(0), field(0)}));
+    return field_at_least(b, value, field(1), field(2));
+  });
 }
 
 } // namespace nnc
