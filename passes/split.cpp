@@ -17,7 +17,8 @@ namespace nnc {
 namespace {
 
 std::string place(const Module &module, const Loc &loc) {
-  return fmt::format("{}:{}:{}: error: ", module.files[loc.file], loc.line, loc.column);
+  const std::string &file = module.files[loc.file];
+  return loc.line ? fmt::format("{}:{}:{}: error: ", file, loc.line, loc.column) : file + ": error: ";
 }
 
 // Results of requests that something else than another request reads: what is differentiated once more is no gradient of a step.
