@@ -241,6 +241,9 @@ TEST_F(ArmTarget, RefusesProcessorsThatLackWhatItUses) {
   EXPECT_EQ(codes(sve_512), taken);
   EXPECT_EQ(codes(neon), refused);
   EXPECT_EQ(codes(sve_1024), refused) << "rows in scratch memory have room for 512 bits";
+  compile("xor.so", "generic,generic+sve"); // both in one file
+  for (const Processor &processor : {neon, sve_256, sve_1024})
+    EXPECT_EQ(codes(processor), taken) << processor.qemu;
   compile("xor.so", "generic+dotprod");
   EXPECT_EQ(codes(sve_512), taken);
   EXPECT_EQ(codes(neon), refused);
