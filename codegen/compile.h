@@ -9,6 +9,7 @@ namespace nnc {
 
 struct ArtefactOptions {
   std::string source_hash; // SHA-256 of the source, hexadecimal, for the metadata
+  std::string flags = {};  // those that change what the entries do, for the metadata
   int threads = 1;         // that compile; the result does not depend on them
   bool debug_info = false; // DWARF for debuggers and profilers; the code stays the same
   // Writes the body of a kernel, where it is not emit_kernel that shall; for tests.
@@ -29,11 +30,16 @@ struct Artefact {
   bool debug_info = false;
 };
 
-// Throws Error where the target cannot be compiled for, and where code needs a function that an artefact does not have.
-Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOptions &options = {});
+// With several targets, all of one triple, the kernels are in it once for each, and calls run the last that the processor can
+// (or the one that the host asks for). Throws Error where a target cannot be compiled for, and where code needs a function that
+// an artefact does not have.
+Artefact compile_plan(const Plan &plan, std::span<const Target> targets, const ArtefactOptions &options = {});
+inline Artefact compile_plan(const Plan &plan, const Target &target, const ArtefactOptions &options = {}) {
+  return compile_plan(plan, std::span(&target, 1), options);
+}
 
 // The same in a form to read: all units one after another, each below a comment with its name.
-std::string code_text(const Plan &plan, const Target &target, CodeForm form, const ArtefactOptions &options = {});
+std::string code_text(const Plan &plan, std::span<const Target> targets, CodeForm form, const ArtefactOptions &options = {});
 
 // The bytes of a shared library that needs nothing. It exports the entries, the query function, and this one again under the
 // name that loaders look for, `nnc_model`.

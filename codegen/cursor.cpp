@@ -41,13 +41,14 @@ KernelFrame::KernelFrame(const Kernel &kernel, llvm::IRBuilder<> &b, const Lanes
   }
 }
 
-void KernelFrame::loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const {
+void KernelFrame::loop(llvm::Value *from, llvm::Value *to, llvm::Value *step,
+                       const std::function<void(llvm::Value *)> &body) const {
   auto *first = llvm::dyn_cast<llvm::ConstantInt>(from), *last = llvm::dyn_cast<llvm::ConstantInt>(to);
   if (first && last) {
-    int64_t trips = (last->getSExtValue() - first->getSExtValue() + step - 1) / step;
-    if (trips <= 0)
+    const int64_t span = last->getSExtValue() - first->getSExtValue();
+    if (span <= 0)
       return;
-    if (trips == 1) {
+    if (auto *known = llvm::dyn_cast<llvm::ConstantInt>(step); known && span <= known->getSExtValue()) {
       body(from);
       return;
     }
@@ -65,10 +66,24 @@ void KernelFrame::loop(llvm::Value *from, llvm::Value *to, int64_t step, const s
   llvm::PHINode *index = b.CreatePHI(b.getInt64Ty(), 2, "i");
   index->addIncoming(from, before);
   body(index);
-  llvm::Value *next = b.CreateAdd(index, b.getInt64(step), "i.next", true, true);
+  llvm::Value *next = b.CreateAdd(index, step, "i.next", true, true);
   index->addIncoming(next, b.GetInsertBlock());
   b.CreateCondBr(b.CreateICmpSLT(next, to), inside, after);
   b.SetInsertPoint(after);
+}
+
+llvm::Value *KernelFrame::whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
+                                        const std::function<void(llvm::Value *)> &body) const {
+  llvm::Value *step = lanes.lane_count(vectors), *span = b.CreateSub(to, from);
+  llvm::Value *end = b.CreateAdd(from, b.CreateSub(span, b.CreateURem(span, step)));
+  if (auto *known = llvm::dyn_cast<llvm::ConstantInt>(span)) { // what holds for every scalable width
+    if (known->getSExtValue() < vectors * lanes.least_lanes())
+      return from;
+    if (known->getSExtValue() % (vectors * lanes.most_lanes()) == 0)
+      end = to;
+  }
+  loop(from, end, step, body);
+  return end;
 }
 
 void KernelFrame::when(llvm::Value *condition, const std::function<void()> &body) const {
@@ -91,6 +106,15 @@ llvm::Value *KernelFrame::variable(llvm::Type *type, const char *name) const {
   llvm::BasicBlock &entry = b.GetInsertBlock()->getParent()->getEntryBlock();
   llvm::IRBuilder<> at(&entry, entry.getFirstInsertionPt());
   return at.CreateAlloca(type, nullptr, name);
+}
+
+llvm::Value *KernelFrame::constant(const Tensor &data) const {
+  llvm::StringRef bytes(reinterpret_cast<const char *>(data.bytes.data()), data.bytes.size());
+  llvm::Constant *content = llvm::ConstantDataArray::getString(b.getContext(), bytes, /*AddNull=*/false);
+  auto *global = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), content->getType(), /*isConstant=*/true,
+                                          llvm::GlobalValue::PrivateLinkage, content);
+  global->setAlignment(llvm::Align(line));
+  return global;
 }
 
 std::pair<llvm::Value *, llvm::Value *> KernelFrame::range(int axis, int64_t unit) const {
@@ -136,7 +160,6 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
     std::stable_sort(extents.begin(), extents.end(), [](const Extent &x, const Extent &y) { return x.stride > y.stride; });
     llvm::Value *neutral = lanes.neutral(combining_op(node.op), node.dtype);
     Lanes scalar = lanes.with_width(1);
-    int64_t width = lanes.is_scalar() ? 1 : lanes.width().getFixedValue();
     std::function<void(size_t, llvm::Value *)> clear = [&](size_t e, llvm::Value *address) {
       if (e == extents.size()) {
         scalar.store(node.dtype, neutral, address);
@@ -147,11 +170,9 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
         return lanes.element_pointer(node.dtype, address, b.CreateMul(i, b.getInt64(extent.stride)));
       };
       llvm::Value *first = extent.from;
-      if (extent.stride == 1 && width > 1) { // the last: whole vectors, then the rest one by one
-        llvm::Value *count = b.CreateSub(extent.to, first);
-        llvm::Value *whole = b.CreateAdd(first, b.CreateSub(count, b.CreateURem(count, b.getInt64(width))));
-        loop(first, whole, width, [&](llvm::Value *i) { lanes.store(node.dtype, lanes.splat(neutral), at(i)); });
-        first = whole;
+      if (extent.stride == 1 && !lanes.is_scalar()) { // the last: whole vectors, then the rest one by one
+        llvm::Value *vector = lanes.splat(neutral);
+        first = whole_vectors(first, extent.to, 1, [&](llvm::Value *i) { lanes.store(node.dtype, vector, at(i)); });
       }
       loop(first, extent.to, 1, [&](llvm::Value *i) { clear(e + 1, at(i)); });
     };

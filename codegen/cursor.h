@@ -50,12 +50,20 @@ struct KernelFrame {
   bool is_element(const KernelNode &node) const { return (node.depends & ~row_mask()) != 0; }
   bool vectors_along_rows() const { return kernel.vector_axis >= 0 && kernel.vector_axis < kernel.rows; }
 
-  // for (i = from; i < to; i += step) body(i). `from` and `to` are i64.
-  void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const;
+  // for (i = from; i < to; i += step) body(i). All are i64.
+  void loop(llvm::Value *from, llvm::Value *to, llvm::Value *step, const std::function<void(llvm::Value *)> &body) const;
+  void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const {
+    loop(from, to, b.getInt64(step), body);
+  }
+  // Whole steps of `vectors` vectors in [from, to): body(index of the first lane). Returns where they end.
+  llvm::Value *whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
+                             const std::function<void(llvm::Value *)> &body) const;
   // if (condition) body()
   void when(llvm::Value *condition, const std::function<void()> &body) const;
   // A variable in the stack frame; SROA makes it a register.
   llvm::Value *variable(llvm::Type *type, const char *name) const;
+  // What a kernel has of its own beside its pointers: its address.
+  llvm::Value *constant(const Tensor &data) const;
   // The part [from, to) of an axis that the grain does: of the grain axis multiples of `unit` but for the end, of others all.
   std::pair<llvm::Value *, llvm::Value *> range(int axis, int64_t unit = 1) const;
   // The root's memory of this grain: a partial root has a part for each.

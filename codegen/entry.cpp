@@ -1,6 +1,7 @@
 // Entries: argument checks, the floating-point mode, then the plan's steps. A kernel with one grain is called directly. One
 // with more goes through a task function, which a shared `dispatch` hands to the host's `run`, or calls itself with all grains
-// as one slice; so there is one way to run a kernel, and its result cannot depend on threads.
+// as one slice; so there is one way to run a kernel, and its result cannot depend on threads. Where the kernels are there for
+// several processors, an entry has the steps once for each, and branches to those of the variant that `pick` says.
 //
 // All addresses are a base plus a constant, and in loops a multiple of the trips: an argument of the entry, the state, the
 // workspace, the constants. Kernels come
@@ -27,8 +28,10 @@ using llvm::Value;
 
 int64_t align_up(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
 
-// A context much larger than ours comes from a later ABI version; one beyond this was never initialised.
-constexpr uint64_t largest_context = 4096;
+// sizeof(nnc_context) in version 1 of the C interface: what a host has at least. A context larger than ours comes from a later
+// version; one beyond the largest was never initialised.
+constexpr uint64_t least_context = 48, largest_context = 4096;
+static_assert(sizeof(nnc_context) == least_context, "what is appended may only be read where struct_size says it is there");
 
 // What a task needs, on the stack of the entry. The fields of one step after another are written into the same frame.
 struct Frame {
@@ -37,47 +40,52 @@ struct Frame {
 
 class EntryModule {
 public:
-  EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, uint64_t required, DebugInfo *debug)
-      : module(module), plan(plan), names(names), required(required), debug(debug), b(module.getContext()), i32(b.getInt32Ty()),
+  EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const std::vector<Variant> &variants,
+              DebugInfo *debug)
+      : module(module), plan(plan), names(names), variants(variants), debug(debug), b(module.getContext()), i32(b.getInt32Ty()),
         i64(b.getInt64Ty()), ptr(b.getPtrTy()) {
-    context_type = llvm::StructType::get(module.getContext(), {i32, i32, ptr, ptr, i64, i64});
+    context_type = llvm::StructType::get(module.getContext(), {i32, i32, ptr, ptr, i64, i64, i32, i32});
     assert(module.getDataLayout().getTypeAllocSize(context_type) == sizeof(nnc_context));
     size_t most = 0;
     for (const Kernel &kernel : plan.kernels)
       most = std::max(most, kernel.pointers.size());
     frame_type = llvm::StructType::get(module.getContext(), {i64, ptr, i64, llvm::ArrayType::get(ptr, most)});
-    kernels.resize(plan.kernels.size());
-    tasks.resize(plan.kernels.size());
+    kernels.assign(variants.size(), std::vector<llvm::Function *>(plan.kernels.size()));
+    tasks = kernels;
     if (!plan.constants.empty())
       emit_constants();
-    detect = emit_isa_detection(module, names.internal("isa"));
+    emit_pick();
     emit_dispatch();
   }
 
   llvm::Function *emit_entry(const PlanEntry &entry, const EntryNames &entry_names);
   llvm::Function *emit_call(const PlanEntry &entry, llvm::Function *typed);
+  llvm::Function *emit_touch();
+  llvm::Function *pick = nullptr;
 
 private:
   llvm::Module &module;
   const Plan &plan;
   const ArtefactNames &names;
-  const uint64_t required;
+  const std::vector<Variant> &variants;
   DebugInfo *const debug;
   llvm::IRBuilder<> b;
   llvm::Type *i32, *i64, *ptr;
   llvm::StructType *context_type, *frame_type;
-  std::vector<llvm::Function *> kernels, tasks; // made when first used
+  std::vector<std::vector<llvm::Function *>> kernels, tasks; // by variant; made when first used
   llvm::GlobalVariable *constants = nullptr;
-  llvm::Function *detect = nullptr, *dispatch = nullptr;
+  llvm::Function *dispatch = nullptr;
 
   void emit_constants();
+  void emit_pick();
   void emit_dispatch();
-  llvm::Function *task(int kernel);
+  llvm::Function *task(int kernel, size_t variant);
   struct Body; // of an entry
   void emit_steps(Body &body, size_t begin, size_t end);
   void emit_loop(Body &body, size_t step);
   Value *address(const Body &body, const Ref &ref);
   Value *check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code);
+  Value *picked(Value *context, BasicBlock *refuse, llvm::PHINode *code);
 
   llvm::Function *create(llvm::Type *result, std::vector<llvm::Type *> parameters, const std::string &name,
                          llvm::GlobalValue::LinkageTypes linkage) {
@@ -87,28 +95,31 @@ private:
     return function;
   }
 
-  llvm::Function *kernel(int index) {
-    if (!kernels[index]) {
+  llvm::Function *kernel(int index, size_t variant) {
+    llvm::Function *&function = kernels[variant][index];
+    if (!function) {
       std::vector<llvm::Type *> parameters(plan.kernels[index].pointers.size() + 1, ptr);
       parameters.push_back(i64);
-      kernels[index] = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), parameters, false),
-                                              llvm::GlobalValue::ExternalLinkage, names.kernel(index), module);
-      kernels[index]->setVisibility(llvm::GlobalValue::HiddenVisibility);
+      function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), parameters, false),
+                                        llvm::GlobalValue::ExternalLinkage, names.kernel(index, variant), module);
+      function->setVisibility(llvm::GlobalValue::HiddenVisibility);
     }
-    return kernels[index];
+    return function;
   }
 
   void set_place(const llvm::Function &function, const Loc &loc) {
     if (debug)
       b.SetCurrentDebugLocation(debug->place(function, loc));
   }
-  // The symbols of the kernels that it calls, in the order of the first calls.
+  // The symbols of the kernels that it calls, in the order of the first calls; of one variant after the other.
   std::string kernels_of(const PlanEntry &entry) const {
     std::string list;
-    std::set<int> seen;
-    for (const Step &step : entry.steps)
-      if (step.kernel >= 0 && seen.insert(step.kernel).second)
-        list += (list.empty() ? "" : " ") + names.kernel(step.kernel);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      std::set<int> seen;
+      for (const Step &step : entry.steps)
+        if (step.kernel >= 0 && seen.insert(step.kernel).second)
+          list += (list.empty() ? "" : " ") + names.kernel(step.kernel, v);
+    }
     return list;
   }
 
@@ -129,7 +140,10 @@ private:
 
   // Leaves for `target` with `result` in its phi where `condition` holds; goes on in a new block where it does not.
   void leave_if(Value *condition, int32_t result, BasicBlock *target, llvm::PHINode *code) {
-    code->addIncoming(b.getInt32(result), b.GetInsertBlock());
+    leave_if(condition, b.getInt32(result), target, code);
+  }
+  void leave_if(Value *condition, Value *result, BasicBlock *target, llvm::PHINode *code) {
+    code->addIncoming(result, b.GetInsertBlock());
     auto *next = BasicBlock::Create(b.getContext(), "", b.GetInsertBlock()->getParent());
     b.CreateCondBr(condition, target, next);
     b.SetInsertPoint(next);
@@ -137,7 +151,15 @@ private:
 };
 
 // Field numbers of nnc_context.
-enum ContextField : unsigned { context_size, context_threads, context_pool, context_run, context_workspace, context_isa };
+enum ContextField : unsigned {
+  context_size,
+  context_threads,
+  context_pool,
+  context_run,
+  context_workspace,
+  context_isa,
+  context_variant,
+};
 
 void EntryModule::emit_constants() {
   llvm::StringRef bytes(reinterpret_cast<const char *>(plan.constants.data()), plan.constants.size());
@@ -173,13 +195,12 @@ void EntryModule::emit_dispatch() {
 }
 
 // void task(frame, slice): the grains [slice * G / slices, (slice + 1) * G / slices) of a kernel, in slot `slice`.
-llvm::Function *EntryModule::task(int index) {
-  if (tasks[index])
-    return tasks[index];
+llvm::Function *EntryModule::task(int index, size_t variant) {
+  if (tasks[variant][index])
+    return tasks[variant][index];
   llvm::IRBuilderBase::InsertPointGuard guard(b);
   const Kernel &k = plan.kernels[index];
-  llvm::Function *function =
-      create(b.getVoidTy(), {ptr, i64}, names.internal("task" + std::to_string(index)), llvm::GlobalValue::InternalLinkage);
+  llvm::Function *function = create(b.getVoidTy(), {ptr, i64}, names.task(index, variant), llvm::GlobalValue::InternalLinkage);
   Value *frame = function->getArg(0), *slice = function->getArg(1), *grains = b.getInt64(k.grains);
   Value *mode = emit_enter_float_mode(b);
   Value *slices = load_frame(frame, Frame::slices);
@@ -199,7 +220,7 @@ llvm::Function *EntryModule::task(int index) {
   b.SetInsertPoint(loop);
   llvm::PHINode *grain = b.CreatePHI(i64, 2);
   arguments.push_back(grain);
-  b.CreateCall(kernel(index), arguments);
+  b.CreateCall(kernel(index, variant), arguments);
   Value *next = b.CreateAdd(grain, b.getInt64(1));
   grain->addIncoming(first, before);
   grain->addIncoming(next, loop);
@@ -207,20 +228,25 @@ llvm::Function *EntryModule::task(int index) {
   b.SetInsertPoint(done);
   emit_leave_float_mode(b, mode);
   b.CreateRetVoid();
-  return tasks[index] = function;
+  return tasks[variant][index] = function;
 }
 
-// Refuses what could not be run, before anything is written but the context's isa. Each kind of mistake is one branch: null
-// pointers and low address bits are gathered with `or`.
-Value *EntryModule::check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code) {
-  Value *context = function->getArg(0), *state = function->getArg(1), *workspace = function->getArg(2);
-  leave_if(b.CreateIsNull(context), NNC_BAD_CONTEXT, refuse, code);
-  Value *beyond = b.CreateSub(b.CreateZExt(load_context(context, context_size), i64), b.getInt64(sizeof(nnc_context)));
-  leave_if(b.CreateICmpUGT(beyond, b.getInt64(largest_context - sizeof(nnc_context))), NNC_BAD_CONTEXT, refuse, code);
+// int32_t pick(nnc_context *): which variant runs, or a negated code. Writes nothing but the context's isa.
+void EntryModule::emit_pick() {
+  llvm::Function *detect = emit_isa_detection(module, names.internal("isa"));
+  pick = create(i32, {ptr}, names.pick, llvm::GlobalValue::ExternalLinkage);
+  Value *context = pick->getArg(0);
+  auto *refuse = BasicBlock::Create(b.getContext(), "refuse", pick);
+  auto *code = llvm::PHINode::Create(i32, 4, "", refuse);
+  leave_if(b.CreateIsNull(context), -NNC_BAD_CONTEXT, refuse, code);
+  Value *beyond = b.CreateSub(b.CreateZExt(load_context(context, context_size), i64), b.getInt64(least_context));
+  leave_if(b.CreateICmpUGT(beyond, b.getInt64(largest_context - least_context)), -NNC_BAD_CONTEXT, refuse, code);
+  Value *asked = load_context(context, context_variant);
+  leave_if(b.CreateICmpUGT(asked, b.getInt32(static_cast<uint32_t>(variants.size()))), -NNC_BAD_VARIANT, refuse, code);
 
   BasicBlock *before = b.GetInsertBlock();
-  auto *unknown = BasicBlock::Create(b.getContext(), "unknown", function);
-  auto *known = BasicBlock::Create(b.getContext(), "known", function);
+  auto *unknown = BasicBlock::Create(b.getContext(), "unknown", pick);
+  auto *known = BasicBlock::Create(b.getContext(), "known", pick);
   Value *cached = load_context(context, context_isa);
   b.CreateCondBr(b.CreateIsNull(cached), unknown, known);
   b.SetInsertPoint(unknown);
@@ -231,8 +257,28 @@ Value *EntryModule::check_arguments(const PlanEntry &entry, llvm::Function *func
   llvm::PHINode *isa = b.CreatePHI(i64, 2);
   isa->addIncoming(cached, before);
   isa->addIncoming(detected, unknown);
-  leave_if(b.CreateICmpNE(b.CreateAnd(isa, required), b.getInt64(required)), NNC_UNSUPPORTED_CPU, refuse, code);
+  Value *best = b.getInt32(-NNC_UNSUPPORTED_CPU), *any = b.CreateIsNull(asked);
+  for (uint32_t v = 0; v < variants.size(); ++v) {
+    Value *fits = b.CreateICmpEQ(b.CreateAnd(isa, variants[v].isa), b.getInt64(variants[v].isa));
+    Value *wanted = b.CreateOr(any, b.CreateICmpEQ(asked, b.getInt32(v + 1)));
+    best = b.CreateSelect(b.CreateAnd(fits, wanted), b.getInt32(v), best);
+  }
+  b.CreateRet(best);
+  b.SetInsertPoint(refuse);
+  b.CreateRet(code);
+}
 
+// The variant; refuses what `pick` refuses.
+Value *EntryModule::picked(Value *context, BasicBlock *refuse, llvm::PHINode *code) {
+  Value *variant = b.CreateCall(pick, {context});
+  leave_if(b.CreateICmpSLT(variant, b.getInt32(0)), b.CreateNeg(variant), refuse, code);
+  return variant;
+}
+
+// Refuses what could not be run, before anything is written. Each kind of mistake is one branch: null pointers and low address
+// bits are gathered with `or`.
+Value *EntryModule::check_arguments(const PlanEntry &entry, llvm::Function *function, BasicBlock *refuse, llvm::PHINode *code) {
+  Value *context = function->getArg(0), *state = function->getArg(1), *workspace = function->getArg(2);
   const WorkspaceLayout layout = workspace_layout(entry);
   Value *null = b.getFalse(), *low_bits = b.getInt64(0);
   auto look_at = [&](Value *pointer, int64_t bytes, int64_t alignment) {
@@ -263,7 +309,8 @@ struct EntryModule::Body {
   llvm::Function *function;
   Value *frame, *slots;
   BasicBlock *leave;
-  llvm::PHINode *code;          // with which it leaves
+  llvm::PHINode *code; // with which it leaves
+  size_t variant = 0;
   std::vector<Value *> trips{}; // of the loops around the step: how many are done
 };
 
@@ -338,11 +385,11 @@ void EntryModule::emit_steps(Body &body, size_t begin, size_t end) {
     if (k.grains == 1) {
       arguments.push_back(body.slots);
       arguments.push_back(b.getInt64(0));
-      b.CreateCall(kernel(step.kernel), arguments);
+      b.CreateCall(kernel(step.kernel, body.variant), arguments);
     } else {
       for (unsigned i = 0; i < arguments.size(); i++)
         b.CreateStore(arguments[i], frame_argument(body.frame, i));
-      b.CreateCall(dispatch, {body.function->getArg(0), task(step.kernel), body.frame, b.getInt64(k.grains)});
+      b.CreateCall(dispatch, {body.function->getArg(0), task(step.kernel, body.variant), body.frame, b.getInt64(k.grains)});
     }
   }
 }
@@ -365,16 +412,30 @@ llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames
     debug->describe(*function, entry.loc, {{"nnc.entry", entry.name}, {"nnc.kernels", kernels_of(entry)}});
   set_place(*function, entry.loc);
   Value *frame = b.CreateAlloca(frame_type);
+  Value *variant = picked(function->getArg(0), refuse, refusal);
   Value *slots = check_arguments(entry, function, refuse, refusal);
 
   Value *mode = emit_enter_float_mode(b);
   b.CreateStore(slots, b.CreateStructGEP(frame_type, frame, Frame::slots));
   b.CreateStore(b.getInt64(workspace_layout(entry).slot_bytes), b.CreateStructGEP(frame_type, frame, Frame::slot_bytes));
   Body body{entry, function, frame, slots, leave, result};
-  emit_steps(body, 0, entry.steps.size());
-  set_place(*function, entry.loc);
-  result->addIncoming(b.getInt32(NNC_OK), b.GetInsertBlock());
-  b.CreateBr(leave);
+  std::vector<BasicBlock *> starts = {b.GetInsertBlock()};
+  for (size_t v = 1; v < variants.size(); ++v)
+    starts.push_back(BasicBlock::Create(b.getContext(), names.variants[v], function));
+  if (variants.size() > 1) {
+    auto *first = BasicBlock::Create(b.getContext(), names.variants[0], function);
+    llvm::SwitchInst *choice = b.CreateSwitch(variant, first, static_cast<unsigned>(variants.size()) - 1);
+    for (uint32_t v = 1; v < variants.size(); ++v)
+      choice->addCase(b.getInt32(v), starts[v]);
+    starts[0] = first;
+  }
+  for (; body.variant < variants.size(); ++body.variant) {
+    b.SetInsertPoint(starts[body.variant]);
+    emit_steps(body, 0, entry.steps.size());
+    set_place(*function, entry.loc);
+    result->addIncoming(b.getInt32(NNC_OK), b.GetInsertBlock());
+    b.CreateBr(leave);
+  }
 
   b.SetInsertPoint(leave);
   emit_leave_float_mode(b, mode);
@@ -409,17 +470,35 @@ llvm::Function *EntryModule::emit_call(const PlanEntry &entry, llvm::Function *t
   return function;
 }
 
+// int32_t touch(nnc_context *, void *state). No artefact keeps anything beside the tensors of the state yet, so this refuses what
+// an entry would, and has nothing to do.
+llvm::Function *EntryModule::emit_touch() {
+  llvm::Function *function = create(i32, {ptr, ptr}, names.touch, llvm::GlobalValue::ExternalLinkage);
+  auto *refuse = BasicBlock::Create(b.getContext(), "refuse", function);
+  auto *code = llvm::PHINode::Create(i32, 3, "", refuse);
+  picked(function->getArg(0), refuse, code);
+  if (plan.state_bytes > 0) {
+    Value *state = function->getArg(1);
+    leave_if(b.CreateIsNull(state), NNC_NULL_POINTER, refuse, code);
+    leave_if(b.CreateIsNotNull(b.CreateAnd(b.CreatePtrToInt(state, i64), buffer_alignment - 1)), NNC_MISALIGNED, refuse, code);
+  }
+  b.CreateRet(b.getInt32(NNC_OK));
+  b.SetInsertPoint(refuse);
+  b.CreateRet(code);
+  return function;
+}
+
 } // namespace
 
 WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {align_up(entry.workspace_bytes), align_up(entry.slot_bytes)}; }
 
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
-                  const Target &base, uint64_t required, DebugInfo *debug) {
-  EntryModule entries(module, plan, names, required, debug);
-  std::vector<llvm::Function *> calls;
+                  const Target &base, DebugInfo *debug) {
+  EntryModule entries(module, plan, names, facts.variants, debug);
+  InfoFunctions functions = {{}, entries.pick, entries.emit_touch(), emit_code_name(module, names.code_name)};
   for (size_t i = 0; i < plan.entries.size(); i++)
-    calls.push_back(entries.emit_call(plan.entries[i], entries.emit_entry(plan.entries[i], names.entries[i])));
-  emit_metadata(module, plan, names, facts, calls);
+    functions.calls.push_back(entries.emit_call(plan.entries[i], entries.emit_entry(plan.entries[i], names.entries[i])));
+  emit_metadata(module, plan, names, facts, functions);
   for (llvm::Function &function : module)
     if (!function.isDeclaration())
       set_function_attributes(function, base);

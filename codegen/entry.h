@@ -16,9 +16,9 @@ struct WorkspaceLayout {
 WorkspaceLayout workspace_layout(const PlanEntry &entry);
 
 // Fills `module`, which is prepared for the least processor of the target's architecture (`base`): it must run far enough on
-// any to find out what it runs on. `required` is required_isa of the kernels' target. The kernels are declared under
-// `names.kernel(index)`. With `debug`, calls have the place of their step.
+// any to find out what it runs on. The kernels are declared under `names.kernel(index, variant)`. With `debug`, calls have the
+// place of their step.
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
-                  const Target &base, uint64_t required, DebugInfo *debug = nullptr);
+                  const Target &base, DebugInfo *debug = nullptr);
 
 } // namespace nnc

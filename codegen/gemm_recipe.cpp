@@ -1,11 +1,12 @@
 // Recipe gemm: C[m,n] = sum over k of A[m,k] * B[k,n], a tile of accumulators at a time, with the rest of the kernel computed
-// on the finished tile. Vectors run along n. The tile (rows x vectors) is chosen so that it fills the registers and divides the
-// shape evenly; each of B's panels (all k, the tile's columns) is used by all row tiles before the next, and is copied together
-// first where it would be read too often from strided memory or lies transposed. A is read in place, an element at a time for
-// all lanes. Where A does not fit into the second cache, a block of it (some row tiles, part of k) is copied together too and
-// used by all panels; sums then wait in memory between the parts of k. Either way the order of summation is that of k, on
-// every target and in every grain. An epilogue that is more than a few operations runs row by row between pieces of the next
-// tile's product, so that its divisions and loads from memory hide behind multiplications.
+// on the finished tile. Vectors run along n, scalable ones too; how many columns a panel has and how many panels there are is
+// then known at run time only. The tile (rows x vectors) is chosen so that it fills the registers and divides the shape evenly;
+// each of B's panels (all k, the tile's columns) is used by all row tiles before the next, and is copied together first where it
+// would be read too often from strided memory or lies transposed: when the kernel is compiled, if B is a constant. A is read in
+// place, an element at a time for all lanes. Where A does not fit into the second cache, a block of it (some row tiles, part of
+// k) is copied together too and used by all panels; sums then wait in memory between the parts of k. Either way the order of
+// summation is that of k, on every target and in every grain. An epilogue that is more than a few operations runs row by row
+// between pieces of the next tile's product, so that its divisions and loads from memory hide behind multiplications.
 //
 // Convolutions have several axes of rows and of sums. All rows but the tile's are loops between the panel and its tiles; the
 // summed axes are loops in one another that keep the accumulators in registers. Where all of the sum is too much for the caches,
@@ -22,12 +23,16 @@ class GemmRecipe {
 public:
   explicit GemmRecipe(const KernelFrame &frame)
       : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
-        width_(lanes_.width().getFixedValue()), shape_(kernel_, lanes_.target(), width_) {
+        square_(fixed_lanes(lanes_)), shape_(kernel_, lanes_.target(), lanes_.least_lanes(), lanes_.most_lanes()) {
+    panel_columns_ = lanes_.lane_count(shape_.tile.vectors);
+    panels_ = b_.CreateUDiv(b_.CreateAdd(b_.getInt64(shape_.n - 1), panel_columns_), panel_columns_);
     auto memory = [&](int64_t offset) { return b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), frame_.scratch, offset); };
     tile_memory_ = frame_.scratch; // a dot has no row homes
     panel_memory_ = memory(shape_.blocking.panel);
     block_memory_ = memory(shape_.blocking.block);
     sums_memory_ = memory(shape_.blocking.sums);
+    if (shape_.constant)
+      constant_memory_ = frame_.constant(shape_.packed_constant());
     if (shape_.defers)
       deferred_ = frame_.variable(b_.getInt64Ty(), "deferred");
   }
@@ -45,22 +50,22 @@ private:
   llvm::IRBuilder<> &b_;
   const Lanes &lanes_;
   const KernelNode &dot_;
-  int64_t width_;
+  const Lanes square_; // for transpositions
   GemmShape shape_;
-  llvm::Value *deferred_ = nullptr; // variable: first row of the tile whose epilogue is still to run, -1: none
+  llvm::Value *panel_columns_, *panels_; // i64
+  llvm::Value *deferred_ = nullptr;      // variable: first row of the tile whose epilogue is still to run, -1: none
   llvm::Value *tile_memory_, *panel_memory_, *block_memory_, *sums_memory_;
+  llvm::Value *constant_memory_ = nullptr;
 
   using Values = std::vector<llvm::Value *>;
 
   void clear_partials() {
     if (kernel_.grain_axis == shape_.n_axis) {
-      auto [from, to] = tiles(shape_.n_axis, shape_.tile.panels);
-      auto column = [&](llvm::Value *panel) {
-        return smaller(b_.CreateMul(panel, b_.getInt64(shape_.panel_columns)), b_.getInt64(shape_.n));
-      };
+      auto [from, to] = tiles(shape_.n_axis, panels_);
+      auto column = [&](llvm::Value *panel) { return smaller(first_column(panel), b_.getInt64(shape_.n)); };
       frame_.clear_partials(column(from), column(to));
     } else if (kernel_.grain_axis == shape_.m_axis) {
-      auto [from, to] = tiles(shape_.m_axis, shape_.tile.row_tiles);
+      auto [from, to] = tiles(shape_.m_axis, b_.getInt64(shape_.tile.row_tiles));
       frame_.clear_partials(first_row(from), first_row(to));
     } else {
       auto [from, to] = frame_.range(kernel_.grain_axis);
@@ -84,12 +89,10 @@ private:
   }
 
   // The part of `count` tiles along `axis` that this grain does.
-  std::pair<llvm::Value *, llvm::Value *> tiles(int axis, int64_t count) const {
+  std::pair<llvm::Value *, llvm::Value *> tiles(int axis, llvm::Value *count) const {
     if (kernel_.grains == 1 || axis != kernel_.grain_axis)
-      return {b_.getInt64(0), b_.getInt64(count)};
-    auto bound = [&](llvm::Value *grain) {
-      return b_.CreateUDiv(b_.CreateMul(grain, b_.getInt64(count)), b_.getInt64(kernel_.grains));
-    };
+      return {b_.getInt64(0), count};
+    auto bound = [&](llvm::Value *grain) { return b_.CreateUDiv(b_.CreateMul(grain, count), b_.getInt64(kernel_.grains)); };
     return {bound(frame_.grain), bound(b_.CreateAdd(frame_.grain, b_.getInt64(1)))};
   }
 
@@ -101,7 +104,7 @@ private:
   };
 
   void blocks(const Cursor &outer) {
-    auto [from, to] = tiles(shape_.m_axis, shape_.tile.row_tiles);
+    auto [from, to] = tiles(shape_.m_axis, b_.getInt64(shape_.tile.row_tiles));
     if (!shape_.copies_a) {
       parts(outer, 0, {b_.getInt64(0), b_.getInt64(shape_.k), from, to, nullptr, nullptr});
       return;
@@ -144,11 +147,11 @@ private:
   llvm::Value *larger(llvm::Value *x, llvm::Value *y) const { return b_.CreateSelect(b_.CreateICmpSGT(x, y), x, y); }
 
   void panels(const Cursor &outer, const Part &part) {
-    auto [from, to] = tiles(shape_.n_axis, shape_.tile.panels);
+    auto [from, to] = tiles(shape_.n_axis, panels_);
     llvm::Value *end = to;
     frame_.loop(from, end, shape_.copied_panels, [&](llvm::Value *first) {
       llvm::Value *next = smaller(b_.CreateAdd(first, b_.getInt64(shape_.copied_panels)), end);
-      if (shape_.packs)
+      if (shape_.packs && !shape_.constant)
         pack_panels(outer, part, first, next);
       frame_.loop(first, next, 1, [&](llvm::Value *panel) { tiles_of_panel(outer, part, panel, b_.CreateSub(panel, first)); });
     });
@@ -158,7 +161,7 @@ private:
   void tiles_of_panel(const Cursor &outer, const Part &part, llvm::Value *panel, llvm::Value *copy) {
     llvm::Value *column = first_column(panel);
     const Values masks = panel_masks(column);
-    llvm::Value *copied = copied_panel(copy);
+    llvm::Value *copied = shape_.constant ? constant_panel(outer, part, panel) : copied_panel(copy);
     outer_rows(outer, 0, [&](const Cursor &place) {
       if (shape_.defers)
         b_.CreateStore(b_.getInt64(-1), deferred_);
@@ -171,14 +174,16 @@ private:
     });
   }
 
-  llvm::Value *first_column(llvm::Value *panel) const { return b_.CreateMul(panel, b_.getInt64(shape_.panel_columns)); }
+  llvm::Value *first_column(llvm::Value *panel) const { return b_.CreateMul(panel, panel_columns_); }
+  // Of vector j of a panel, from its first.
+  llvm::Value *column_of(int64_t j) const { return j == 0 ? b_.getInt64(0) : lanes_.lane_count(j); }
 
   // nullptr where all lanes are columns.
   Values panel_masks(llvm::Value *column) const {
     Values masks(shape_.tile.vectors, nullptr);
     if (shape_.ragged)
       for (int64_t j = 0; j < shape_.tile.vectors; ++j)
-        masks[j] = lanes_.predicate(b_.CreateAdd(column, b_.getInt64(j * width_)), b_.getInt64(shape_.n));
+        masks[j] = lanes_.predicate(b_.CreateAdd(column, column_of(j)), b_.getInt64(shape_.n));
     return masks;
   }
 
@@ -205,17 +210,23 @@ private:
   llvm::Value *element(DType dtype, llvm::Value *base, llvm::Value *offset) const {
     return lanes_.element_pointer(dtype, base, offset);
   }
+  llvm::Value *at_stride(DType dtype, llvm::Value *base, llvm::Value *index, llvm::Value *stride) const {
+    return element(dtype, base, b_.CreateMul(index, stride));
+  }
   llvm::Value *at_stride(DType dtype, llvm::Value *base, llvm::Value *index, int64_t stride) const {
-    return stride == 0 ? base : element(dtype, base, b_.CreateMul(index, b_.getInt64(stride)));
+    return stride == 0 ? base : at_stride(dtype, base, index, b_.getInt64(stride));
   }
   // Of what has the dtype of the dot.
   llvm::Value *element(llvm::Value *base, llvm::Value *offset) const { return element(dot_.dtype, base, offset); }
   llvm::Value *element(llvm::Value *base, llvm::Value *offset, int64_t more) const {
     return element(element(base, offset), b_.getInt64(more));
   }
-  llvm::Value *at_stride(llvm::Value *base, llvm::Value *index, int64_t stride) const {
+  llvm::Value *at_stride(llvm::Value *base, llvm::Value *index, llvm::Value *stride) const {
     return at_stride(dot_.dtype, base, index, stride);
   }
+  llvm::Value *vector(llvm::Value *base, int64_t j) const { return lanes_.vector_pointer(dot_.dtype, base, j); }
+  // Line `line` of panels that lie line by line.
+  llvm::Value *panel_line(llvm::Value *base, llvm::Value *line) const { return at_stride(base, line, panel_columns_); }
   void store(llvm::Value *value, llvm::Value *pointer) const { lanes_.store(dot_.dtype, value, pointer); }
 
   // Copies the columns of panels together: for each [k][columns of the panel], zeros beyond the edge. Several panels at a time,
@@ -237,7 +248,17 @@ private:
   }
 
   // Of the panel with this number among those copied at a time.
-  llvm::Value *copied_panel(llvm::Value *number) const { return at_stride(panel_memory_, number, shape_.copied_panel_size()); }
+  llvm::Value *copied_panel(llvm::Value *number) const {
+    return panel_line(panel_memory_, b_.CreateMul(number, b_.getInt64(shape_.blocking.k_part)));
+  }
+
+  // The part of a panel that was copied when the kernel was compiled.
+  llvm::Value *constant_panel(const Cursor &outer, const Part &part, llvm::Value *panel) const {
+    llvm::Value *line = b_.CreateAdd(b_.CreateMul(panel, b_.getInt64(shape_.constant_lines())), part.k_from);
+    for (size_t level = 0; level < shape_.part_axes; ++level)
+      line = b_.CreateAdd(line, b_.CreateMul(outer.index(shape_.outer_k[level]), b_.getInt64(shape_.packed_lines(level))));
+    return panel_line(constant_memory_, line);
+  }
 
   void pack_lines(size_t level, llvm::Value *base, llvm::Value *panel, const Part &part, llvm::Value *column,
                   const std::vector<Values> &masks) {
@@ -245,43 +266,51 @@ private:
     if (level < shape_.outer_k.size()) {
       frame_.loop(b_.getInt64(0), b_.getInt64(shape_.size(shape_.outer_k[level])), 1, [&](llvm::Value *k) {
         pack_lines(level + 1, at_stride(shape_.b_dtype, base, k, access.strides[shape_.outer_k[level]]),
-                   at_stride(panel, k, shape_.packed_step(level)), part, column, masks);
+                   panel_line(panel, b_.CreateMul(k, b_.getInt64(shape_.packed_lines(level)))), part, column, masks);
       });
       return;
     }
     int64_t along_k = access.strides[shape_.k_axis], along_n = access.strides[shape_.n_axis];
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from), *done = b_.getInt64(0);
     if (along_k == 1 && along_n != 1) {
-      done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_)));
-      frame_.loop(b_.getInt64(0), done, width_, [&](llvm::Value *k) {
-        for (int64_t j = 0; j < shape_.tile.vectors; ++j) {
+      const int64_t width = square_.least_lanes();
+      done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width)));
+      frame_.loop(b_.getInt64(0), done, width, [&](llvm::Value *k) {
+        each_square([&](llvm::Value *first) {
           // Columns beyond the edge are the last one again; what comes of them is never stored.
           Values lines;
-          for (int64_t c = 0; c < width_; ++c) {
-            llvm::Value *at = b_.getInt64(j * width_ + c);
+          for (int64_t c = 0; c < width; ++c) {
+            llvm::Value *at = b_.CreateAdd(first, b_.getInt64(c));
             if (shape_.ragged)
               at = smaller(at, b_.CreateSub(b_.getInt64(shape_.n - 1), column));
             lines.push_back(
-                lanes_.load(shape_.b_dtype, at_stride(shape_.b_dtype, element(shape_.b_dtype, base, k), at, along_n)));
+                square_.load(shape_.b_dtype, at_stride(shape_.b_dtype, element(shape_.b_dtype, base, k), at, along_n)));
           }
           transpose(b_, lines);
-          for (int64_t r = 0; r < width_; ++r)
-            store(lines[r],
-                  element(panel, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(shape_.panel_columns)), j * width_));
-        }
+          for (int64_t r = 0; r < width; ++r)
+            square_.store(dot_.dtype, lines[r], element(panel_line(panel, b_.CreateAdd(k, b_.getInt64(r))), first));
+        });
       });
     }
     frame_.loop(done, count, 1, [&](llvm::Value *k) {
-      llvm::Value *from = at_stride(shape_.b_dtype, base, k, along_k),
-                  *to = element(panel, b_.CreateMul(k, b_.getInt64(shape_.panel_columns)));
+      llvm::Value *from = at_stride(shape_.b_dtype, base, k, along_k), *to = panel_line(panel, k);
       for (size_t p = 0; p < masks.size(); ++p)
         for (int64_t j = 0; j < shape_.tile.vectors; ++j) {
-          const int64_t number = static_cast<int64_t>(p);
-          llvm::Value *line = element(shape_.b_dtype, from, b_.getInt64((number * shape_.panel_columns + j * width_) * along_n));
-          store(lanes_.splat(lanes_.load_strided(shape_.b_dtype, line, along_n, masks[p][j])),
-                element(to, b_.getInt64(number * shape_.copied_panel_size() + j * width_)));
+          llvm::Value *number = b_.getInt64(static_cast<int64_t>(p));
+          llvm::Value *line = at_stride(shape_.b_dtype, from, b_.CreateAdd(first_column(number), column_of(j)), along_n);
+          llvm::Value *copy = panel_line(to, b_.CreateMul(number, b_.getInt64(shape_.blocking.k_part)));
+          store(lanes_.splat(lanes_.load_strided(shape_.b_dtype, line, along_n, masks[p][j])), vector(copy, j));
         }
     });
+  }
+
+  // body(first column) for the squares side by side in a panel: one after another where their number is known.
+  void each_square(const std::function<void(llvm::Value *)> &body) const {
+    if (lanes_.is_scalable())
+      frame_.loop(b_.getInt64(0), panel_columns_, square_.least_lanes(), body);
+    else
+      for (int64_t j = 0; j < shape_.tile.vectors; ++j)
+        body(column_of(j));
   }
 
   // Copies the part's rows of A together: a tile after the other, in each [k][rows of a tile].
@@ -292,16 +321,21 @@ private:
     row_tiles(part, [&](llvm::Value *tile, llvm::Value *row, int64_t rows) {
       llvm::Value *base = first_of_a(outer, part, row);
       llvm::Value *to = block_tile(part, tile), *done = b_.getInt64(0);
-      if (along_k == 1 && rows <= width_) {
+      const int64_t width = square_.least_lanes(), squares = (rows + width - 1) / width;
+      if (along_k == 1 && squares * width <= std::max<int64_t>(width, lanes_.target().vector_registers / 2)) {
         // Whole vectors are stored; what is beyond the tile's rows is overwritten by the next step of k.
-        done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_)));
-        frame_.loop(b_.getInt64(0), done, width_, [&](llvm::Value *k) {
-          Values lines;
-          for (int64_t r = 0; r < width_; ++r)
-            lines.push_back(r < rows ? lanes_.load(shape_.a_dtype, of_a(base, k, 1, r * along_m)) : lines[0]);
-          transpose(b_, lines);
-          for (int64_t r = 0; r < width_; ++r)
-            store(lines[r], element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(shape_.tile.rows))));
+        done = b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width)));
+        frame_.loop(b_.getInt64(0), done, width, [&](llvm::Value *k) {
+          std::vector<Values> lines(squares);
+          for (int64_t s = 0; s < squares; ++s) {
+            for (int64_t r = s * width; r < (s + 1) * width; ++r)
+              lines[s].push_back(r < rows ? square_.load(shape_.a_dtype, of_a(base, k, 1, r * along_m)) : lines[s][0]);
+            transpose(b_, lines[s]);
+          }
+          for (int64_t r = 0; r < width; ++r)
+            for (int64_t s = 0; s < squares; ++s)
+              square_.store(dot_.dtype, lines[s][r],
+                            element(to, b_.CreateMul(b_.CreateAdd(k, b_.getInt64(r)), b_.getInt64(shape_.tile.rows)), s * width));
         });
       }
       frame_.loop(done, count, 1, [&](llvm::Value *k) {
@@ -361,7 +395,8 @@ private:
         place.enter(shape_.m_axis, b_.CreateAdd(row, b_.getInt64(i)));
         place.enter(shape_.n_axis, column);
         for (int index : read)
-          for (int64_t byte = 0; byte < shape_.panel_columns * dtype_size(kernel_.nodes[index].dtype); byte += cache_line)
+          for (int64_t byte = 0; byte < shape_.tile.vectors * lanes_.least_lanes() * dtype_size(kernel_.nodes[index].dtype);
+               byte += cache_line)
             lanes_.prefetch(b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(index), byte));
       }
     };
@@ -381,14 +416,14 @@ private:
     int64_t tiles = shape_.tile.row_tiles;
     for (size_t i = shape_.outer_m.size(); i-- > 0; tiles *= shape_.size(shape_.outer_m[i]))
       number = b_.CreateAdd(number, b_.CreateMul(outer.index(shape_.outer_m[i]), b_.getInt64(tiles)));
-    llvm::Value *line = b_.CreateMul(number, b_.getInt64(shape_.tile.panels * shape_.panel_columns));
+    llvm::Value *line = b_.CreateMul(number, first_column(panels_));
     return element(sums_memory_, b_.CreateMul(b_.CreateAdd(line, column), b_.getInt64(shape_.tile.rows)));
   }
 
   void store_sums(llvm::Value *to, const std::vector<Values> &sums) const {
     for (size_t i = 0; i < sums.size(); ++i)
       for (int64_t j = 0; j < shape_.tile.vectors; ++j)
-        store(sums[i][j], element(to, b_.getInt64(static_cast<int64_t>(i) * shape_.panel_columns + j * width_)));
+        store(sums[i][j], vector(to, static_cast<int64_t>(i) * shape_.tile.vectors + j));
   }
 
   void finish_tile(const Cursor &outer, llvm::Value *row, llvm::Value *column, const Values &masks,
@@ -418,10 +453,10 @@ private:
     Cursor of_row = outer;
     of_row.enter(shape_.m_axis, b_.CreateAdd(row, i));
     of_row.settle(0);
-    llvm::Value *line = element(tile_memory_, b_.CreateMul(i, b_.getInt64(shape_.panel_columns)));
+    llvm::Value *line = panel_line(tile_memory_, i);
     for (int64_t j = 0; j < shape_.tile.vectors; ++j) {
       Cursor place = of_row;
-      finish(place, column, j, masks, lanes_.load(dot_.dtype, element(line, b_.getInt64(j * width_))));
+      finish(place, column, j, masks, lanes_.load(dot_.dtype, vector(line, j)));
       place.store_roots();
     }
   }
@@ -441,12 +476,12 @@ private:
   // Everything that follows from one vector of finished sums.
   void finish(Cursor &place, llvm::Value *column, int64_t vector, const Values &masks, llvm::Value *sum) {
     place.mask = masks[vector];
-    place.enter(shape_.n_axis, b_.CreateAdd(column, b_.getInt64(vector * width_)));
+    place.enter(shape_.n_axis, b_.CreateAdd(column, column_of(vector)));
     place.set(kernel_.dot, sum);
     place.settle_roots();
   }
 
-  // A loop over a summed axis, and the steps of A and B along it.
+  // A loop over a summed axis, and the steps of A and B along it: of B in lines where it is copied.
   struct SumLoop {
     int64_t size, a, b;
   };
@@ -468,8 +503,13 @@ private:
     const SumLoop &loop = loops[level];
     frame_.loop(b_.getInt64(0), b_.getInt64(loop.size), 1,
                 [&](llvm::Value *k) { // A is where it lies: it has one summed axis if copied
-                  sum_loops(loops, level + 1, at_stride(shape_.a_dtype, a, k, loop.a), at_stride(b, k, loop.b), body);
+                  sum_loops(loops, level + 1, at_stride(shape_.a_dtype, a, k, loop.a),
+                            b_at(b, b_.CreateMul(k, b_.getInt64(loop.b))), body);
                 });
+  }
+
+  llvm::Value *b_at(llvm::Value *base, llvm::Value *steps) const {
+    return shape_.packs ? panel_line(base, steps) : element(base, steps);
   }
 
   std::vector<Values> multiply(const Cursor &outer, const Part &part, llvm::Value *tile, llvm::Value *row, llvm::Value *column,
@@ -479,8 +519,9 @@ private:
     llvm::Value *a_base = shape_.copies_a ? block_tile(part, tile) : first_of_a(outer, part, row);
     int64_t a_step = shape_.copies_a ? shape_.tile.rows : a.strides[shape_.k_axis];
     int64_t a_row = shape_.copies_a ? 1 : a.strides[shape_.m_axis];
-    llvm::Value *b_base = shape_.packs ? copied : at_stride(outer.address(shape_.b), column, b.strides[shape_.n_axis]);
-    int64_t b_step = shape_.packs ? shape_.panel_columns : b.strides[shape_.k_axis];
+    llvm::Value *b_base =
+        shape_.packs ? copied : at_stride(outer.address(shape_.b), column, b_.getInt64(b.strides[shape_.n_axis]));
+    int64_t b_step = shape_.packs ? 1 : b.strides[shape_.k_axis];
     std::vector<Values> variables(rows);
     llvm::Value *zero = lanes_.splat(lanes_.constant(dot_.dtype, 0));
     for (Values &of_row : variables)
@@ -493,13 +534,12 @@ private:
         llvm::Value *from = sum_tile(outer, part, tile, column);
         for (int64_t i = 0; i < rows; ++i)
           for (int64_t j = 0; j < shape_.tile.vectors; ++j)
-            b_.CreateStore(lanes_.load(dot_.dtype, element(from, b_.getInt64(i * shape_.panel_columns + j * width_))),
-                           variables[i][j]);
+            b_.CreateStore(lanes_.load(dot_.dtype, vector(from, i * shape_.tile.vectors + j)), variables[i][j]);
       });
     auto accumulate = [&](llvm::Value *a_column, llvm::Value *b_row) {
       Values columns;
       for (int64_t j = 0; j < shape_.tile.vectors; ++j)
-        columns.push_back(lanes_.load(dot_.dtype, element(b_row, b_.getInt64(j * width_)), shape_.packs ? nullptr : masks[j]));
+        columns.push_back(lanes_.load(dot_.dtype, vector(b_row, j), shape_.packs ? nullptr : masks[j]));
       for (int64_t i = 0; i < rows; ++i) {
         llvm::Value *from = element(a_dtype, a_column, b_.getInt64(i * a_row));
         llvm::Value *splat = lanes_.splat(lanes_.load_uniform(a_dtype, from));
@@ -509,13 +549,15 @@ private:
         }
       }
     };
-    auto step = [&](llvm::Value *k) { accumulate(at_stride(a_dtype, a_base, k, a_step), at_stride(b_base, k, b_step)); };
+    auto step = [&](llvm::Value *k) {
+      accumulate(at_stride(a_dtype, a_base, k, a_step), b_at(b_base, b_.CreateMul(k, b_.getInt64(b_step))));
+    };
     llvm::Value *count = b_.CreateSub(part.k_to, part.k_from);
     if (shape_.part_axes < shape_.outer_k.size()) {
       std::vector<SumLoop> loops;
       for (size_t i = shape_.part_axes; i < shape_.outer_k.size(); ++i)
         add_loop(loops, {shape_.size(shape_.outer_k[i]), a.strides[shape_.outer_k[i]],
-                         shape_.packs ? shape_.packed_step(i) : b.strides[shape_.outer_k[i]]});
+                         shape_.packs ? shape_.packed_lines(i) : b.strides[shape_.outer_k[i]]});
       add_loop(loops, {shape_.k, a_step, b_step});
       sum_loops(loops, 0, a_base, b_base, accumulate);
     } else if (shape_.defers) {

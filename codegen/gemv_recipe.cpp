@@ -14,8 +14,7 @@ class GemvRecipe {
 public:
   explicit GemvRecipe(const KernelFrame &frame)
       : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes), dot_(kernel_.nodes[kernel_.dot]),
-        n_axis_(kernel_.vector_axis), k_axis_(kernel_.rows), k_(kernel_.axes[k_axis_].size),
-        width_(lanes_.width().getFixedValue()) {}
+        n_axis_(kernel_.vector_axis), k_axis_(kernel_.rows), k_(kernel_.axes[k_axis_].size) {}
 
   void emit() {
     auto [from, to] = frame_.range(kernel_.grain_axis, kernel_.grain_axis == n_axis_ ? gemv_unit : 1);
@@ -32,7 +31,7 @@ private:
   const Lanes &lanes_;
   const KernelNode &dot_;
   int n_axis_, k_axis_;
-  int64_t k_, width_;
+  int64_t k_;
 
   // As many columns at a time as sums wait.
   void row(const Cursor &outer) {
@@ -50,9 +49,7 @@ private:
     auto at = [&](llvm::Value *column, llvm::Value *mask) {
       body(column, lanes_.element_pointer(dot_.dtype, frame_.scratch, b_.CreateSub(column, from)), mask);
     };
-    llvm::Value *count = b_.CreateSub(to, from);
-    llvm::Value *whole = b_.CreateAdd(from, b_.CreateSub(count, b_.CreateURem(count, b_.getInt64(width_))));
-    frame_.loop(from, whole, width_, [&](llvm::Value *column) { at(column, nullptr); });
+    llvm::Value *whole = frame_.whole_vectors(from, to, 1, [&](llvm::Value *column) { at(column, nullptr); });
     frame_.when(b_.CreateICmpSLT(whole, to), [&] { at(whole, lanes_.predicate(whole, to)); });
   }
 

@@ -68,6 +68,12 @@ public:
     define(names.macro + "_STATE_BYTES", fmt::format("UINT64_C({})", plan.state_bytes));
     line("\n/* What the model says of itself: its entries, their tensors, the tensors of the state, the target. */");
     line("const nnc_model_info *{}(void);", names.info);
+    line("\n/* Which of nnc_model_info.variants calls with this context run, an index; or a negated code. */");
+    line("int32_t {}(nnc_context *context);", names.pick);
+    line("\n/* To be called when the host has written the state itself, before the next call that reads it. */");
+    line("int32_t {}(nnc_context *context, void *state);", names.touch);
+    line("\n/* \"NNC_SHORT_WORKSPACE\", of what a function returned. */");
+    line("const char *{}(int32_t code);", names.code_name);
     for (size_t i = 0; i < plan.entries.size(); i++)
       entry(plan.entries[i], names.entries[i]);
     line("\n#ifdef __cplusplus\n}}\n#endif\n#endif");

@@ -2,6 +2,7 @@
 #include "codegen/kernel.h"
 
 #include "codegen/debug_info.h"
+#include "codegen/gemm_shape.h"
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -30,21 +31,36 @@ int64_t lane_bytes(const KernelNode &node, int vector_axis) {
 
 // Lanes of a kernel: a register of its widest dtype that varies along the vector axis. Where long functions are computed two
 // short registers: operation by operation two run side by side, and constants are loaded once for both.
-unsigned kernel_width(const Kernel &kernel, const Target &target) {
+llvm::ElementCount kernel_width(const Kernel &kernel, const Target &target) {
   if (kernel.vector_axis < 0)
-    return 1;
+    return llvm::ElementCount::getFixed(1);
   int64_t widest = 1;
   for (const KernelNode &node : kernel.nodes)
     if (node.op != Op::constant)
       widest = std::max(widest, lane_bytes(node, kernel.vector_axis));
   constexpr int64_t most_bytes = 64; // of a vector in a row home
-  int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes, most_bytes);
+  const int64_t bytes_of_most = target.scalable ? most_vector_bits / 8 : target.vector_bits / 8;
+  int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes_of_most, most_bytes) * bytes / bytes_of_most;
   if (kernel.recipe == Recipe::loop && has_long_functions(kernel) && kernel.axes[kernel.vector_axis].size >= 4 * doubled / widest)
     bytes = doubled;
-  return static_cast<unsigned>(bytes / widest);
+  return llvm::ElementCount::get(static_cast<unsigned>(bytes / widest), target.scalable);
+}
+
+// Dots of few columns: as many accumulators as columns, and room for operands.
+bool has_few_columns(const Kernel &kernel, const Target &target) {
+  return kernel.recipe == Recipe::small_n &&
+         kernel.axes[kernel.vector_axis].size <=
+             std::max<int64_t>(kernel_width(kernel, target).getKnownMinValue(), target.vector_registers - 4);
 }
 
 } // namespace
+
+bool holds_constant(const Kernel &kernel, size_t pointer, const Target &target) {
+  if (!kernel.pointers[pointer].constant || target.scalable)
+    return false;
+  const int64_t lanes = kernel_width(kernel, target).getFixedValue();
+  return GemmShape(kernel, target, lanes, lanes).constant;
+}
 
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target, DebugInfo *debug) {
   llvm::LLVMContext &context = module.getContext();
@@ -63,7 +79,11 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
   llvm::BasicBlock *entry = llvm::BasicBlock::Create(context, "entry", function);
   llvm::BasicBlock *body = llvm::BasicBlock::Create(context, "body", function);
   llvm::IRBuilder<> b(body);
-  Lanes lanes(b, target, kernel_width(kernel, target));
+  llvm::ElementCount width = kernel_width(kernel, target);
+  const bool few_columns = has_few_columns(kernel, target);
+  if (few_columns)
+    width = llvm::ElementCount::getFixed(width.getKnownMinValue());
+  Lanes lanes(b, target, width);
   KernelFrame frame(kernel, b, lanes, *function);
   if (debug) {
     const Loc place = kernel_place(kernel);
@@ -72,10 +92,6 @@ void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &
       frame.places.push_back(debug->place(*function, node.loc.line > 0 ? node.loc : place));
     b.SetCurrentDebugLocation(debug->place(*function, place));
   }
-  // As many accumulators as columns, and room for operands.
-  bool few_columns =
-      kernel.recipe == Recipe::small_n &&
-      kernel.axes[kernel.vector_axis].size <= std::max<int64_t>(lanes.width().getFixedValue(), target.vector_registers - 4);
   if (kernel.recipe == Recipe::sort)
     emit_sort_recipe(frame);
   else if (few_columns)

@@ -19,4 +19,10 @@ class DebugInfo;
 void emit_kernel(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target,
                  DebugInfo *debug = nullptr);
 
+// Puts the guards of a plan that has them (ir/guard.h) into the function that is such a kernel's.
+void guard_kernel(llvm::Function &function, const Kernel &kernel);
+
+// Whether the kernel holds the content of this pointer itself, packed, and does not read it through the pointer.
+bool holds_constant(const Kernel &kernel, size_t pointer, const Target &target);
+
 } // namespace nnc

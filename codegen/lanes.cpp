@@ -2,8 +2,8 @@
 // lanes_reduce.cpp, bf16 and f16 in lanes_storage.cpp. Everything is plain IR: no call to a library, on any target. 64-bit
 // pointers are assumed, offsets are i64.
 //
-// The lane count is an ElementCount so that it may become a multiple of vscale; what needs to know it (strides, reduce*,
-// extract) asserts a fixed one today.
+// What needs to know the number of lanes (shuffles) is written in another way for scalable ones, or is left to recipes that use
+// fixed lanes on every target.
 
 #include "codegen/lanes.h"
 
@@ -76,6 +76,11 @@ DType Lanes::dtype_of(const Value *value) {
   llvm_unreachable("no dtype has this type");
 }
 
+Value *Lanes::lane_count(int64_t vectors) const {
+  llvm::ConstantInt *least = b.getInt64(vectors * least_lanes());
+  return is_scalable() ? b.CreateVScale(least) : least;
+}
+
 // Constants and splats
 
 Constant *Lanes::constant(DType dtype, double number) const {
@@ -128,6 +133,12 @@ Value *Lanes::extract(Value *value, unsigned lane) const {
 
 Value *Lanes::element_pointer(DType dtype, Value *base, Value *offset) const {
   return b.CreateGEP(memory_type(dtype), base, offset);
+}
+
+// Scaled by the type, not by lane_count: so it stays an offset that a load or store takes for nothing.
+Value *Lanes::vector_pointer(DType dtype, Value *base, int64_t vectors) const {
+  return is_scalable() ? b.CreateGEP(lanes_type(memory_type(dtype)), base, index(vectors))
+                       : element_pointer(dtype, base, index(vectors * least_lanes()));
 }
 
 void Lanes::prefetch(Value *pointer) const {
@@ -225,14 +236,18 @@ Value *Lanes::load_interleaved(DType dtype, Value *pointer, int64_t stride) cons
   return from_memory(dtype, gathered);
 }
 
-Value *Lanes::stride_offsets(int64_t stride) const { return mul(iota(DType::i64), index(stride)); }
+// Scalable gathers take offsets of 32 bits, in half the registers.
+Value *Lanes::stride_offsets(int64_t stride) const {
+  const DType dtype = is_scalable() && std::abs(stride) <= INT32_MAX / most_lanes() ? DType::i32 : DType::i64;
+  return mul(iota(dtype), integer(dtype, stride));
+}
 
 Value *Lanes::load_strided(DType dtype, Value *pointer, int64_t stride, Value *mask) const {
   if (stride == 0)
     return load_uniform(dtype, pointer);
   if (stride == 1 || is_scalar())
     return load(dtype, pointer, mask);
-  if (!mask && std::abs(stride) <= 4)
+  if (!mask && std::abs(stride) <= 4 && !is_scalable())
     return load_interleaved(dtype, pointer, stride);
   return gather(dtype, pointer, stride_offsets(stride), mask);
 }

@@ -7,6 +7,9 @@
 // are numbers of their wide dtype (f32, i32) that the narrow one can hold.
 // One value, one bit pattern: every operation computes each lane by itself, in the same way at every width and place, without
 // fast-math flags. Only what is named reduce* looks across lanes.
+//
+// A width may be scalable: a multiple of vscale, which only the running processor knows. Then least_lanes is what every
+// processor has, most_lanes what none exceeds, and lane_count the number there is.
 #pragma once
 
 #include "codegen/target.h"
@@ -34,6 +37,11 @@ public:
   llvm::ElementCount width() const { return count; }
   Lanes with_width(unsigned width) const { return {b, machine, width}; }
   bool is_scalar() const { return count.isScalar(); }
+  bool is_scalable() const { return count.isScalable(); }
+  int64_t least_lanes() const { return count.getKnownMinValue(); }
+  int64_t most_lanes() const { return is_scalable() ? least_lanes() * (most_vector_bits / machine.vector_bits) : least_lanes(); }
+  // Lanes of `vectors` vectors, i64: a constant where the width is fixed.
+  Value *lane_count(int64_t vectors = 1) const;
 
   // Types.
   llvm::Type *element_type(DType dtype) const; // bool: i1; for storage only: that of the wide dtype
@@ -67,6 +75,7 @@ public:
   void scatter(DType dtype, Value *value, Value *base, Value *offsets, Value *mask = nullptr) const; // distinct offsets
   Value *load_uniform(DType dtype, Value *pointer) const;                                            // one element, uniform
   Value *element_pointer(DType dtype, Value *base, Value *offset) const;
+  Value *vector_pointer(DType dtype, Value *base, int64_t vectors) const; // so many vectors on
   void prefetch(Value *pointer) const; // asks for a line that will be read; any address will do
 
   // Arithmetic, on floats or integers by the operands' type; both operands of one dtype.
@@ -114,7 +123,7 @@ public:
   llvm::Constant *neutral(Op op, DType dtype) const;
   Value *combine(Op op, Value *x, Value *y) const;
   Value *mask_neutral(Op op, Value *x, Value *mask) const;
-  Value *reduce(Op op, Value *x) const; // across lanes, in halves: a scalar
+  Value *reduce(Op op, Value *x) const; // across lanes, in an order that depends on their number alone: a scalar
   // argmax: the first largest; NaN is larger than everything, the first NaN wins.
   ArgmaxPair argmax_neutral(DType dtype) const;
   ArgmaxPair argmax_combine(ArgmaxPair x, ArgmaxPair y) const;
@@ -134,6 +143,8 @@ private:
   llvm::Type *masked_type(llvm::Type *element) const; // a vector even at width 1
   Value *masked_operand(Value *value) const;
   Value *from_masked(Value *vector) const;
+  Value *reduce_scalable(Op op, Value *x) const;
+  Value *fold_in_memory(Op op, Value *x) const;
   Value *load_interleaved(DType dtype, Value *pointer, int64_t stride) const;
   Value *stride_offsets(int64_t stride) const;
   Value *float_to_integer(Value *x, DType to) const;

@@ -1,9 +1,12 @@
 // Reductions across lanes. The tree is fixed: the upper half is folded onto the lower half until one lane is left, so the order
-// of additions depends on the width alone. Neutral elements stand in for lanes that are masked off.
+// of additions depends on the width alone. So it does in the instructions that reduce scalable vectors, in pairs (Arm ARM, shared
+// function Reduce). Neutral elements stand in for lanes that are masked off.
 
 #include "codegen/lanes.h"
 
 #include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/Function.h>
 
 #include <limits>
 #include <numeric>
@@ -68,8 +71,43 @@ static Value *lanes_from(llvm::IRBuilder<> &b, Value *x, unsigned first, unsigne
   return half == 1 ? b.CreateExtractElement(x, uint64_t{first}) : b.CreateShuffleVector(x, lanes);
 }
 
+// A product of scalable lanes, which no instruction has: as lanes of the largest width, neutral where there are none.
+Value *Lanes::fold_in_memory(Op op, Value *x) const {
+  const DType dtype = dtype_of(x);
+  const Lanes all = with_width(static_cast<unsigned>(most_lanes()));
+  llvm::BasicBlock &entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+  Value *memory =
+      llvm::IRBuilder<>(&entry, entry.getFirstInsertionPt()).CreateAlloca(all.lanes_type(memory_type(dtype)), nullptr, "lanes");
+  all.store(dtype, all.splat(neutral(op, dtype)), memory);
+  store(dtype, x, memory);
+  return all.reduce(op, all.load(dtype, memory));
+}
+
+// Of scalable lanes, by the instructions for it.
+Value *Lanes::reduce_scalable(Op op, Value *x) const {
+  const DType dtype = dtype_of(x);
+  const bool least = op == Op::min;
+  if (op == Op::prod)
+    return fold_in_memory(op, x);
+  if (is_bool(dtype))
+    return least ? b.CreateAndReduce(x) : b.CreateOrReduce(x);
+  if (op == Op::sum && is_float(dtype)) {
+    auto *sum = llvm::cast<llvm::Instruction>(b.CreateFAddReduce(same(x, -0.0), x));
+    sum->setHasAllowReassoc(true); // else lane after lane
+    return sum;
+  }
+  if (op == Op::sum)
+    return b.CreateAddReduce(x);
+  if (is_float(dtype))
+    return least ? b.CreateFPMinimumReduce(x) : b.CreateFPMaximumReduce(x);
+  const bool is_signed = dtype != DType::u8;
+  return least ? b.CreateIntMinReduce(x, is_signed) : b.CreateIntMaxReduce(x, is_signed);
+}
+
 Value *Lanes::reduce(Op op, Value *x) const {
   x = splat(x);
+  if (is_scalable())
+    return reduce_scalable(op, x);
   for (unsigned half = count.getFixedValue() / 2; half > 0; half /= 2) {
     const Lanes narrower = with_width(half);
     x = narrower.combine(op, lanes_from(b, x, 0, half), lanes_from(b, x, half, half));
@@ -101,6 +139,12 @@ ArgmaxPair Lanes::argmax_mask(ArgmaxPair x, Value *mask) const {
 
 ArgmaxPair Lanes::argmax_reduce(ArgmaxPair x) const {
   x = {splat(x.value), splat(x.index)};
+  if (is_scalable()) { // the largest, then the first place where it is; a NaN is the largest
+    Value *largest = reduce(Op::max, x.value), *holds = equal(x.value, largest);
+    if (is_float(dtype_of(x.value)))
+      holds = bit_or(holds, is_nan(x.value));
+    return {largest, reduce(Op::min, mask_neutral(Op::min, x.index, holds))};
+  }
   for (unsigned half = count.getFixedValue() / 2; half > 0; half /= 2)
     x = with_width(half).argmax_combine({lanes_from(b, x.value, 0, half), lanes_from(b, x.index, 0, half)},
                                         {lanes_from(b, x.value, half, half), lanes_from(b, x.index, half, half)});

@@ -13,7 +13,6 @@ namespace {
 class LoopRecipe {
 public:
   explicit LoopRecipe(const KernelFrame &frame) : frame_(frame), kernel_(frame.kernel), b_(frame.b), lanes_(frame.lanes) {
-    width_ = lanes_.is_scalar() ? 1 : lanes_.width().getFixedValue();
     int axes = static_cast<int>(kernel_.axes.size());
     last_inner_ = axes > kernel_.rows ? axes - 1 : -1;
     homes_ = std::any_of(kernel_.nodes.begin(), kernel_.nodes.end(), [](const KernelNode &n) { return n.home == Home::row; });
@@ -36,7 +35,6 @@ private:
   const Kernel &kernel_;
   llvm::IRBuilder<> &b_;
   const Lanes &lanes_;
-  int64_t width_;
   int last_inner_; // -1: no inner axes
   bool homes_;
 
@@ -87,7 +85,7 @@ private:
   int64_t rows_in_flight() const {
     if (homes_)
       return 1;
-    int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + width_ - 1) / width_;
+    int64_t vectors = (kernel_.axes[kernel_.vector_axis].size + lanes_.least_lanes() - 1) / lanes_.least_lanes();
     if (last_inner_ < 0)
       return is_long_chain() ? std::min<int64_t>(vectors, 2) : 1;
     return std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
@@ -96,21 +94,17 @@ private:
   // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.
   void vector_loop(llvm::Value *from, llvm::Value *to, int64_t count,
                    const std::function<void(const std::vector<llvm::Value *> &, llvm::Value *)> &body) {
-    auto vectors = [&](llvm::Value *index, int64_t n) {
-      std::vector<llvm::Value *> at;
-      for (int64_t v = 0; v < n; ++v)
-        at.push_back(b_.CreateAdd(index, b_.getInt64(v * width_)));
-      return at;
-    };
-    if (width_ == 1) {
+    if (lanes_.is_scalar()) {
       frame_.loop(from, to, 1, [&](llvm::Value *index) { body({index}, nullptr); });
       return;
     }
     auto full_loop = [&](llvm::Value *start, int64_t n) {
-      llvm::Value *span = b_.CreateSub(to, start);
-      llvm::Value *full = b_.CreateAdd(start, b_.CreateSub(span, b_.CreateURem(span, b_.getInt64(n * width_))));
-      frame_.loop(start, full, n * width_, [&](llvm::Value *index) { body(vectors(index, n), nullptr); });
-      return full;
+      return frame_.whole_vectors(start, to, n, [&](llvm::Value *index) {
+        std::vector<llvm::Value *> at;
+        for (int64_t v = 0; v < n; ++v)
+          at.push_back(v == 0 ? index : b_.CreateAdd(index, lanes_.lane_count(v)));
+        body(at, nullptr);
+      });
     };
     llvm::Value *at = full_loop(from, count);
     if (count > 1)
@@ -132,8 +126,11 @@ private:
     }
   }
 
-  // The largest is accumulated as the smallest of negatives, which takes fewer instructions (Lanes::minimum).
-  bool is_negated(const KernelNode &node) const { return node.op == Op::max && is_float(node.dtype); }
+  // The largest is accumulated as the smallest of negatives, which takes fewer instructions (Lanes::minimum) but where the target
+  // has one for either.
+  bool is_negated(const KernelNode &node) const {
+    return node.op == Op::max && is_float(node.dtype) && !lanes_.target().has_ieee_max;
+  }
   Op accumulating_op(const KernelNode &node) const { return is_negated(node) ? Op::min : node.op == Op::dot ? Op::sum : node.op; }
 
   bool reduces_in(const KernelNode &node, int stage) const {
@@ -145,7 +142,7 @@ private:
     int64_t size = kernel_.axes[last_inner_].size;
     if (frame_.vectors_along_rows())
       return rows.size() == 1 && !homes_ && size >= 16 ? 8 : 1; // as many as additions in flight
-    return std::clamp<int64_t>(size / width_, 1, 4);
+    return std::clamp<int64_t>(size / lanes_.least_lanes(), 1, 4);
   }
 
   void sweep(std::vector<Cursor> &rows, int stage) {
@@ -219,7 +216,7 @@ private:
       if (node.op != Op::arg || node.access.strides[last_inner_] != 1)
         continue;
       int64_t row = node.access.strides[kernel_.rows - 1] * dtype_size(node.dtype);
-      for (int64_t byte = 0; row != 0 && byte < width_ * dtype_size(node.dtype); byte += cache_line)
+      for (int64_t byte = 0; row != 0 && byte < lanes_.least_lanes() * dtype_size(node.dtype); byte += cache_line)
         lanes_.prefetch(b_.CreateConstGEP1_64(b_.getInt8Ty(), place.address(static_cast<int>(n)), row + byte));
     }
   }

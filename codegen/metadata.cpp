@@ -57,7 +57,7 @@ public:
     return array(elements);
   }
 
-  llvm::Constant *entry(const PlanEntry &entry, llvm::Function *call) {
+  llvm::Constant *entry(const PlanEntry &entry, const std::string &function, llvm::Function *call) {
     std::vector<llvm::Constant *> checks;
     for (const PlanCheck &check : entry.checks)
       checks.push_back(string(check.message));
@@ -65,7 +65,7 @@ public:
     return record(sizeof(nnc_entry_info),
                   {u32(entry.inputs.size()), string(entry.name), string(entry.doc), tensors(entry.inputs), tensors(entry.outputs),
                    u32(entry.outputs.size()), u32(entry.checks.size()), array(checks), u64(layout.fixed_bytes),
-                   u64(layout.slot_bytes), u32(entry.writes_state), u32(0), call});
+                   u64(layout.slot_bytes), u32(entry.writes_state), u32(0), call, string(function)});
   }
 
 private:
@@ -99,19 +99,43 @@ private:
 
 } // namespace
 
-void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
-                   std::span<llvm::Function *const> calls) {
+llvm::Function *emit_code_name(llvm::Module &module, const std::string &symbol) {
   Metadata m(module);
-  std::vector<llvm::Constant *> entries, states;
+  llvm::Constant *names =
+      m.array({m.string("NNC_OK"), m.string("NNC_BAD_CONTEXT"), m.string("NNC_NULL_POINTER"), m.string("NNC_MISALIGNED"),
+               m.string("NNC_SHORT_WORKSPACE"), m.string("NNC_UNSUPPORTED_CPU"), m.string("NNC_BAD_VARIANT")});
+  constexpr int count = NNC_BAD_VARIANT + 1;
+  llvm::IRBuilder<> b(module.getContext());
+  auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getPtrTy(), {b.getInt32Ty()}, false),
+                                          llvm::GlobalValue::ExternalLinkage, symbol, module);
+  auto block = [&] { return llvm::BasicBlock::Create(b.getContext(), "", function); };
+  llvm::BasicBlock *start = block(), *known = block(), *beyond = block();
+  llvm::Value *code = function->getArg(0);
+  b.SetInsertPoint(start);
+  b.CreateCondBr(b.CreateICmpULT(code, b.getInt32(count)), known, beyond);
+  b.SetInsertPoint(known);
+  b.CreateRet(b.CreateLoad(b.getPtrTy(), b.CreateGEP(b.getPtrTy(), names, b.CreateZExt(code, b.getInt64Ty()))));
+  b.SetInsertPoint(beyond);
+  b.CreateRet(b.CreateSelect(b.CreateICmpSGE(code, b.getInt32(NNC_CHECK)), m.string("NNC_CHECK"), m.string("unknown")));
+  return function;
+}
+
+void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
+                   const InfoFunctions &functions) {
+  Metadata m(module);
+  std::vector<llvm::Constant *> entries, states, variants;
   for (size_t i = 0; i < plan.entries.size(); i++)
-    entries.push_back(m.entry(plan.entries[i], calls[i]));
+    entries.push_back(m.entry(plan.entries[i], names.entries[i].function, functions.calls[i]));
+  for (const Variant &variant : facts.variants)
+    variants.push_back(m.record(sizeof(nnc_variant_info), {m.u32(0), m.string(variant.cpu), m.u64(variant.isa)}));
   for (const PlanState &s : plan.states)
     states.push_back(m.tensor(s.state.path, s.state.type, s.offset, s.state.trained));
   llvm::Constant *info = m.global(
       m.record(sizeof(nnc_model_info),
                {m.u32(NNC_ABI_VERSION), m.string(file_name(plan.model)), m.string(facts.source_hash), m.string(facts.compiler),
                 m.string(facts.triple), m.string(facts.cpu), m.array(entries), m.u64(plan.entries.size()), m.array(states),
-                m.u64(plan.states.size()), m.u64(plan.state_bytes), m.u64(buffer_alignment)}));
+                m.u64(plan.states.size()), m.u64(plan.state_bytes), m.u64(buffer_alignment), m.array(variants),
+                m.u64(variants.size()), functions.pick, functions.touch, functions.code_name, m.string(facts.options)}));
 
   llvm::IRBuilder<> b(module.getContext());
   auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getPtrTy(), false), llvm::GlobalValue::ExternalLinkage,

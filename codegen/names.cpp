@@ -44,7 +44,19 @@ std::string unique(std::string name, std::set<std::string> &taken) {
 } // namespace
 
 std::string ArtefactNames::internal(const std::string &what) const { return fmt::format("{}.{}", model, what); }
-std::string ArtefactNames::kernel(size_t index) const { return fmt::format("{}.k{}", model, index); }
+
+namespace {
+std::string of_variant(const ArtefactNames &names, std::string name, size_t variant) {
+  return names.variants.size() > 1 ? name + "." + names.variants[variant] : name;
+}
+} // namespace
+
+std::string ArtefactNames::kernel(size_t index, size_t variant) const {
+  return of_variant(*this, fmt::format("{}.k{}", model, index), variant);
+}
+std::string ArtefactNames::task(size_t index, size_t variant) const {
+  return of_variant(*this, fmt::format("{}.task{}", model, index), variant);
+}
 
 std::string upper(std::string name) {
   for (char &c : name)
@@ -56,16 +68,20 @@ std::string file_name(const std::string &path) {
   return path.substr(path.find_last_of('/') + 1); // npos + 1 is 0
 }
 
-ArtefactNames artefact_names(const Plan &plan) {
+ArtefactNames artefact_names(const Plan &plan, const std::vector<std::string> &cpus) {
   ArtefactNames names;
+  names.variants = cpus;
   const std::string file = file_name(plan.model);
   names.model = identifier(file.substr(0, file.find_last_of('.')), "model_");
   if (names.model == "nnc" || names.model.starts_with("nnc_")) // the ABI's own names
     names.model = "model_" + names.model;
   names.macro = upper(names.model);
   names.info = names.model + "_info";
+  names.pick = names.model + "_pick";
+  names.touch = names.model + "_touch";
+  names.code_name = names.model + "_code_name";
 
-  std::set<std::string> functions = {names.info}, macros;
+  std::set<std::string> functions = {names.info, names.pick, names.touch, names.code_name}, macros;
   for (const PlanEntry &entry : plan.entries) {
     EntryNames e;
     std::string name = identifier(entry.name, "");

@@ -15,17 +15,22 @@ struct EntryNames {
 };
 
 struct ArtefactNames {
-  std::string model;               // "mnist": the stem of the source file; every other name begins with it
-  std::string macro;               // "MNIST"
-  std::string info;                // "mnist_info"
+  std::string model; // "mnist": the stem of the source file; every other name begins with it
+  std::string macro; // "MNIST"
+  std::string info;  // "mnist_info"
+  std::string pick, touch, code_name;
   std::vector<EntryNames> entries; // as in the plan
 
-  // Symbols inside the artefact hold a dot, so no name of a model or entry can meet them: "mnist.k3".
+  std::vector<std::string> variants; // processors, where the kernels are there for several
+
+  // Symbols inside the artefact hold a dot, so no name of a model or entry can meet them: "mnist.k3", "mnist.k3.x86-64-v4".
   std::string internal(const std::string &what) const;
-  std::string kernel(size_t index) const;
+  std::string kernel(size_t index, size_t variant = 0) const;
+  std::string task(size_t index, size_t variant = 0) const;
 };
 
-ArtefactNames artefact_names(const Plan &plan);
+// `cpus`: for which there is a variant each.
+ArtefactNames artefact_names(const Plan &plan, const std::vector<std::string> &cpus = {});
 
 std::string upper(std::string name);
 

@@ -1,12 +1,13 @@
-// Detection of the instruction set with cpuid and xgetbv written as inline assembly, and the floating-point mode. The
-// artefact may call no library, so this is emitted into it; and it must run on any processor of the architecture, so the
-// functions it stands in are compiled for the least one. Elsewhere than on x86-64 nothing is detected: the features asked for
-// are taken on trust.
+// Detection of the instruction set, on x86-64 with cpuid and xgetbv written as inline assembly (for AArch64 see
+// processor_aarch64.cpp), and the floating-point mode. The artefact may call no library, so this is emitted into it; and it must
+// run on any processor of the architecture, so the functions it stands in are compiled for the least one.
 //
 // Sources: Intel SDM volume 2A, CPUID, and volume 1, 13.3 (XCR0) and 10.2.3 (MXCSR); Arm ARM, FPCR.
 #include "codegen/processor.h"
 
+#include "codegen/feature_table.h"
 #include "codegen/llvm_compat.h"
+#include "codegen/processor_aarch64.h"
 #include "ir/error.h"
 
 #include <llvm/IR/InlineAsm.h>
@@ -142,7 +143,6 @@ Value *emit_x86_word(llvm::IRBuilder<> &b) {
 
   Value *xcr0 = emit_xcr0(b, leaves[leaf_1].value[ecx]);
 
-  // A loop over the table rather than a line of code for each feature: this is compiled into every artefact.
   auto *registers_type = llvm::ArrayType::get(b.getInt32Ty(), 4 * leaf_count);
   Value *registers = b.CreateAlloca(registers_type);
   for (unsigned leaf = 0; leaf < leaf_count; leaf++)
@@ -153,32 +153,12 @@ Value *emit_x86_word(llvm::IRBuilder<> &b) {
   for (const Feature &f : features)
     rows.push_back(
         llvm::ConstantStruct::get(row_type, b.getInt32(4 * f.leaf + f.reg), b.getInt32(f.bit), b.getInt64(xcr0_bits[f.state])));
-  auto *table_type = llvm::ArrayType::get(row_type, rows.size());
-  auto *table = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), table_type, /*isConstant=*/true,
-                                         llvm::GlobalValue::PrivateLinkage, llvm::ConstantArray::get(table_type, rows));
-
-  BasicBlock *before = b.GetInsertBlock();
-  auto *loop = BasicBlock::Create(b.getContext(), "feature", before->getParent());
-  auto *done = BasicBlock::Create(b.getContext(), "done", before->getParent());
-  b.CreateBr(loop);
-  b.SetInsertPoint(loop);
-  llvm::PHINode *i = b.CreatePHI(b.getInt64Ty(), 2), *word = b.CreatePHI(b.getInt64Ty(), 2);
-  auto field = [&](unsigned index) {
-    return b.CreateLoad(row_type->getElementType(index),
-                        b.CreateInBoundsGEP(table_type, table, {b.getInt64(0), i, b.getInt32(index)}));
-  };
-  Value *bits = b.CreateLoad(b.getInt32Ty(), b.CreateInBoundsGEP(registers_type, registers, {b.getInt64(0), field(0)}));
-  Value *present = b.CreateTrunc(b.CreateLShr(bits, field(1)), b.getInt1Ty());
-  Value *needed = field(2), *usable = b.CreateICmpEQ(b.CreateAnd(xcr0, needed), needed);
-  Value *bit = b.CreateShl(b.CreateZExt(b.CreateAnd(present, usable), b.getInt64Ty()), i);
-  Value *next_word = b.CreateOr(word, bit), *next = b.CreateAdd(i, b.getInt64(1));
-  i->addIncoming(b.getInt64(0), before);
-  i->addIncoming(next, loop);
-  word->addIncoming(b.getInt64(isa_detected), before);
-  word->addIncoming(next_word, loop);
-  b.CreateCondBr(b.CreateICmpULT(next, b.getInt64(rows.size())), loop, done);
-  b.SetInsertPoint(done);
-  return next_word;
+  return emit_feature_word(b, row_type, rows, [&](const RowField &field) {
+    Value *bits = b.CreateLoad(b.getInt32Ty(), b.CreateInBoundsGEP(registers_type, registers, {b.getInt64(0), field(0)}));
+    Value *present = b.CreateTrunc(b.CreateLShr(bits, field(1)), b.getInt1Ty());
+    Value *needed = field(2), *usable = b.CreateICmpEQ(b.CreateAnd(xcr0, needed), needed);
+    return b.CreateAnd(present, usable);
+  });
 }
 
 llvm::Triple::ArchType arch(const llvm::Module &module) { return llvm::Triple(module.getTargetTriple()).getArch(); }
@@ -189,6 +169,8 @@ constexpr uint32_t default_mxcsr = 0x1f80; // all exceptions masked, round to ne
 
 uint64_t required_isa(const llvm::TargetMachine &machine) {
   uint64_t word = isa_detected;
+  if (machine.getTargetTriple().getArch() == llvm::Triple::aarch64)
+    return word | required_aarch64_isa(*machine.getMCSubtargetInfo());
   if (machine.getTargetTriple().getArch() == llvm::Triple::x86_64)
     for (size_t i = 0; i < std::size(features); i++)
       if (machine.getMCSubtargetInfo()->checkFeatures(std::string("+") + features[i].name))
@@ -201,7 +183,8 @@ llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symb
   auto *type = llvm::FunctionType::get(b.getInt64Ty(), false);
   auto *function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, symbol, module);
   b.SetInsertPoint(BasicBlock::Create(b.getContext(), "", function));
-  b.CreateRet(arch(module) == llvm::Triple::x86_64 ? emit_x86_word(b) : b.getInt64(isa_detected));
+  Value *word = arch(module) == llvm::Triple::x86_64 ? emit_x86_word(b) : emit_aarch64_word(b);
+  b.CreateRet(b.CreateOr(word, b.getInt64(isa_detected)));
   return function;
 }
 

@@ -2,6 +2,8 @@
 // of accumulators along n would leave many lanes empty; here vectors run along k instead, one accumulator for each element of a
 // few rows of C, and the lanes of a row's accumulators are summed into vectors of columns at the end, on which the rest of the
 // kernel is computed. B must lie with k innermost; otherwise it is copied so once for every grain. It is small.
+//
+// Lanes are of a fixed width, since they are summed by shuffles: on SVE, too, those of NEON.
 #include "codegen/recipes.h"
 #include "codegen/transpose.h"
 

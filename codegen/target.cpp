@@ -5,6 +5,7 @@
 #include "codegen/target.h"
 
 #include "codegen/llvm_compat.h"
+#include "codegen/processor.h"
 #include "ir/error.h"
 
 #include <fmt/format.h>
@@ -15,8 +16,11 @@
 #include <llvm/Target/TargetOptions.h>
 #include <llvm/TargetParser/Host.h>
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <mutex>
+#include <span>
 
 namespace nnc {
 
@@ -81,10 +85,39 @@ void set_x86_facts(Target &target, const llvm::MCSubtargetInfo &has) {
   target.has_f16 = has.checkFeatures("+f16c");
 }
 
-void set_aarch64_facts(Target &target) {
-  target.vector_bits = 128; // NEON
+void set_aarch64_facts(Target &target, const llvm::MCSubtargetInfo &has) {
+  target.vector_bits = 128;
   target.vector_registers = 32;
+  target.scalable = target.has_mask_registers = has.checkFeatures("+sve"); // otherwise NEON
   target.has_fma = target.has_rounding = target.has_ieee_max = target.has_f16 = true;
+}
+
+// What code for the architecture is built on. A name from the 32-bit years is valid for LLVM, but gives no 64-bit code.
+struct Need {
+  const char *features, *words;
+};
+constexpr Need x86_needs[] = {{"+64bit,-32bit-mode,-16bit-mode", "64-bit mode"}, {"+sse2,-soft-float", "SSE2"}};
+constexpr Need aarch64_needs[] = {{"+fp-armv8,+neon", "NEON"}};
+
+// LLVM's feature string for what stands behind the name of a processor: "+sve+no-bf16". LLVM itself only warns about names.
+std::string named_features(std::string_view text, std::string_view cpu, const std::string &triple,
+                           const llvm::MCSubtargetInfo &known) {
+  const auto exists = [&](std::string_view name) {
+    return std::ranges::any_of(known.getAllProcessorFeatures(),
+                               [&](const llvm::SubtargetFeatureKV &feature) { return feature.Key == name; });
+  };
+  std::string features;
+  while (!text.empty()) {
+    const std::string_view name = text.substr(1, text.find('+', 1) - 1); // npos - 1 is far enough
+    text.remove_prefix(name.size() + 1);
+    constexpr std::string_view no = "no-";
+    const bool off = !exists(name) && name.starts_with(no);
+    const std::string_view feature = off ? name.substr(no.size()) : name;
+    if (!exists(feature))
+      throw Error(fmt::format("--cpu: unknown feature `{}` of cpu `{}` for target `{}`", feature, cpu, triple));
+    features += fmt::format("{}{}{}", features.empty() ? "" : ",", off ? '-' : '+', feature);
+  }
+  return features;
 }
 
 } // namespace
@@ -102,29 +135,65 @@ Target make_target(std::string_view cpu, std::string_view triple) {
   const bool foreign = wanted.getArch() != host.getArch();
   if (cpu.empty())
     cpu = foreign ? "generic" : "native";
+  const std::string_view switched = cpu.substr(std::min(cpu.find('+'), cpu.size()));
+  cpu.remove_suffix(switched.size());
   if (cpu == "native") {
     if (foreign)
       throw Error(
           fmt::format("--cpu: `native` is of this machine, {}, not of target `{}`", host.getArchName().str(), target.triple));
-    target.name = target.cpu = llvm::sys::getHostCPUName().str();
+    target.cpu = llvm::sys::getHostCPUName().str();
+    target.name = target.cpu + std::string(switched);
     target.features = host_features();
   } else {
-    target.name = cpu;
+    target.name = std::string(cpu) + std::string(switched);
     target.cpu = cpu == "generic" && x86 ? "x86-64" : std::string(cpu);
   }
   // LLVM warns on stderr about names it does not know, so ask a machine without a name first.
-  if (!machine_for(target.triple, "", "")->getMCSubtargetInfo()->isCPUStringValid(target.cpu))
+  const std::unique_ptr<llvm::TargetMachine> nameless = machine_for(target.triple, "", "");
+  if (!nameless->getMCSubtargetInfo()->isCPUStringValid(target.cpu))
     throw Error(fmt::format("--cpu: unknown cpu `{}` for target `{}`", std::string(cpu), target.triple));
+  if (const std::string named = named_features(switched, cpu, target.triple, *nameless->getMCSubtargetInfo()); !named.empty())
+    target.features += (target.features.empty() ? "" : ",") + named;
   const std::unique_ptr<llvm::TargetMachine> machine = create_machine(target);
   const llvm::MCSubtargetInfo &features = *machine->getMCSubtargetInfo();
-  // A name from the 32-bit years is valid for LLVM, but gives no 64-bit code.
-  if (x86 && !features.checkFeatures("+64bit"))
-    throw Error(fmt::format("--cpu: `{}` has no 64-bit mode", std::string(cpu)));
+  for (const Need &need : x86 ? std::span<const Need>(x86_needs) : aarch64_needs)
+    if (!features.checkFeatures(need.features))
+      throw Error(fmt::format("--cpu: `{}` has no {}, which code for target `{}` needs", target.name, need.words, target.triple));
   if (x86)
     set_x86_facts(target, features);
   else
-    set_aarch64_facts(target);
+    set_aarch64_facts(target, features);
   return target;
+}
+
+std::vector<Target> make_targets(std::string_view cpus, std::string_view triple) {
+  std::vector<std::pair<int, Target>> sorted;
+  for (std::string_view rest = cpus;;) {
+    const size_t comma = rest.find(',');
+    const std::string_view cpu = rest.substr(0, comma);
+    if (cpu.empty() && !cpus.empty())
+      throw Error(fmt::format("--cpu: a name is missing in `{}`", cpus));
+    Target target = make_target(cpu, triple);
+    for (const auto &[features, other] : sorted)
+      if (other.name == target.name)
+        throw Error(fmt::format("--cpu: `{}` stands twice in `{}`", target.name, cpus));
+    const int features = std::popcount(required_isa(*create_machine(target)));
+    sorted.emplace_back(features, std::move(target));
+    if (comma == rest.npos)
+      break;
+    rest.remove_prefix(comma + 1);
+  }
+  // What has all features of another has more.
+  std::ranges::stable_sort(sorted, {}, [](const auto &entry) { return entry.first; });
+  std::vector<Target> targets;
+  for (auto &[features, target] : sorted)
+    targets.push_back(std::move(target));
+  return targets;
+}
+
+std::string portable_cpus(std::string_view triple) {
+  const llvm::Triple wanted(triple.empty() ? llvm::sys::getProcessTriple() : llvm::Triple::normalize(std::string(triple)));
+  return wanted.getArch() == llvm::Triple::x86_64 ? "x86-64-v3,x86-64-v4" : "generic";
 }
 
 std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target) {
@@ -143,6 +212,8 @@ void set_function_attributes(llvm::Function &function, const Target &target) {
     function.addFnAttr("target-features", target.features);
   // Some processors are tuned for 256 bits unless told; min-legal-vector-width stays unset, which allows the widest.
   function.addFnAttr("prefer-vector-width", std::to_string(target.vector_bits));
+  if (target.scalable)
+    function.addFnAttr(llvm::Attribute::getWithVScaleRangeArgs(function.getContext(), 1, most_vector_bits / target.vector_bits));
   function.addFnAttr(llvm::Attribute::NoUnwind);
   function.addFnAttr("no-builtins"); // no loop becomes memset or memcpy
   function.addFnAttr("denormal-fp-math", "ieee,ieee");

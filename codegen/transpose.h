@@ -1,13 +1,17 @@
-// Squares of vectors turned about their diagonal. Fixed widths only: shuffles with constant masks.
+// Squares of vectors turned about their diagonal. Fixed widths only: shuffles with constant masks. On targets with scalable
+// vectors such squares are of `fixed_lanes`.
 #pragma once
 
+#include "codegen/lanes.h"
+
 #include <llvm/ADT/SmallVector.h>
-#include <llvm/IR/IRBuilder.h>
 
 #include <utility>
 #include <vector>
 
 namespace nnc {
+
+inline Lanes fixed_lanes(const Lanes &lanes) { return lanes.with_width(static_cast<unsigned>(lanes.least_lanes())); }
 
 // The masks that exchange the off-diagonal blocks of `half` lanes of two lines that are `half` apart.
 inline std::pair<llvm::SmallVector<int, 64>, llvm::SmallVector<int, 64>> exchange_masks(int64_t width, int64_t half) {

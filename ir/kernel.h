@@ -73,6 +73,9 @@ struct KernelPointer {
   Value value;                        // of the region the kernel was made from: what is read, or what is written
   int64_t elements = 0;               // of the buffer behind it (of one grain's part, for a partial root)
   std::string name = {};              // of what is read
+  // Of the matrix B of a gemm that is a constant: its content, so that codegen may lay it out as the recipe reads it. Then no
+  // other node reads this pointer.
+  std::shared_ptr<const Tensor> constant = {};
 };
 
 enum class Recipe : uint8_t {

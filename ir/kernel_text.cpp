@@ -369,8 +369,8 @@ std::string identity_text(const Kernel &kernel) {
   for (const Axis &axis : kernel.axes)
     text += fmt::format("axis {}{}\n", axis.size, axis.inner ? " inner" : "");
   for (const KernelPointer &pointer : kernel.pointers)
-    text += fmt::format("pointer {} {}{} {}\n", dtype_name(pointer.dtype), pointer.read ? "r" : "", pointer.written ? "w" : "",
-                        pointer.elements);
+    text += fmt::format("pointer {} {}{} {} {}\n", dtype_name(pointer.dtype), pointer.read ? "r" : "", pointer.written ? "w" : "",
+                        pointer.elements, fmt::ptr(pointer.constant.get()));
   for (const KernelNode &node : kernel.nodes)
     text += fmt::format("{} {} ({}) {} {} number {:x} integer {} {}depends {:x} stage {} home {}\n", op_info(node.op).name,
                         dtype_name(node.dtype), fmt::join(node.operands, ","), attrs_identity(node.attrs),

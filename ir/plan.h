@@ -65,7 +65,8 @@ struct Plan {
   std::vector<PlanEntry> entries; // in source order, `init` last
   std::vector<PlanState> states;
   int64_t state_bytes = 0;
-  std::vector<std::byte> constants; // 64-byte aligned pieces
+  std::vector<std::byte> constants;     // 64-byte aligned pieces
+  std::vector<int64_t> constant_starts; // of each piece
 };
 
 // Alignment in bytes of the state block, the workspace, and of every buffer in them.

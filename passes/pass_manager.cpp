@@ -35,6 +35,7 @@ constexpr Pass passes[] = {
     {"hoist", hoist, true, "compute for all steps of a loop at once what no step waits for"},
     {"sink", sink, true, "move views and numbers that a loop reads into its body"},
     {"fuse", fuse, false, "group what runs together into kernels"},
+    {"check", check, false, "add what --check asks for: the first NaN or infinity, places beyond an end", true},
 };
 
 // Equal values are merged before simplify, so that a rule that asks whether a value has one reader sees the truth, and after it,
@@ -106,7 +107,7 @@ private:
   bool run(const Pass &pass, Function &function) {
     bool changed = false;
     for (Node &node : function.nodes)
-      if (node.op == Op::scan)
+      if (node.op == Op::scan && !pass.with_loops)
         if (Function body = body_function(node); run(pass, body)) {
           node.body = function_body(std::move(body));
           changed = true;
@@ -212,6 +213,9 @@ void run_passes(Module &module, const PassOptions &options) {
       chosen.push_back(find_pass(name));
   else
     for (const std::string &name : options.passes)
+      chosen.push_back(find_pass(name));
+  if (options.passes.empty() && options.checks.any()) // behind kernels that are formed: those of a build without checks
+    for (std::string_view name : {"check", "fuse"})
       chosen.push_back(find_pass(name));
   run_pipeline(module, chosen, options);
 }

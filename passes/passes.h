@@ -19,6 +19,13 @@ inline constexpr bool verify_each_by_default = true;
 inline constexpr bool verify_each_by_default = false;
 #endif
 
+// --check: what an entry finds out about itself while it runs.
+struct Checks {
+  bool nan = false;    // the first op that makes NaN or infinity of operands that have none
+  bool bounds = false; // places beyond an end
+  bool any() const { return nan || bounds; }
+};
+
 // The flags of the driver that concern passes; docs/passes.md describes them.
 struct PassOptions {
   std::vector<std::string> passes = {};         // --passes=a,b,c: these in this order; empty: the default pipeline
@@ -31,6 +38,7 @@ struct PassOptions {
   std::string repro_dir = {};                   // --repro=D: where a .nnir is written when a pass crashes or a check fails
   std::ostream *log = nullptr;                  // nullptr: standard error
   std::vector<std::string> *refusals = nullptr; // receives a line for every merge that fuse refused, with the reason
+  Checks checks = {};                           // --check: what the pass `check` looks for
 };
 
 // What a pass sees beside its function.
@@ -40,6 +48,7 @@ public:
 
   const Module &module; // files, paths and states: for messages
 
+  const Checks &checks() const { return options_.checks; }
   bool disabled(std::string_view name) const;
   // True when the budget of --bisect is used up: nothing optional may change any more.
   bool exhausted() const { return options_.bisect >= 0 && changes_ >= options_.bisect; }
@@ -75,12 +84,14 @@ bool dce(Function &function, PassContext &context);
 bool hoist(Function &function, PassContext &context);
 bool sink(Function &function, PassContext &context);
 bool fuse(Function &function, PassContext &context);
+bool check(Function &function, PassContext &context);
 
 struct Pass {
   std::string_view name;
   PassFunction run;
   bool optional; // without it the module means the same and can be planned: --disable and --bisect may leave it out
   std::string_view help;
+  bool with_loops = false; // does the bodies of loops itself, with the function around them
 };
 
 std::span<const Pass> all_passes();

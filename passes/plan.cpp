@@ -42,6 +42,7 @@ public:
     std::string bytes(reinterpret_cast<const char *>(data.bytes.data()), data.bytes.size());
     auto [at, added] = constants_.try_emplace(bytes, static_cast<int64_t>(plan_.constants.size()));
     if (added) {
+      plan_.constant_starts.push_back(at->second);
       plan_.constants.insert(plan_.constants.end(), data.bytes.begin(), data.bytes.end());
       plan_.constants.resize(aligned(static_cast<int64_t>(plan_.constants.size())));
     }
@@ -53,6 +54,17 @@ private:
   std::map<std::string, int> kernels_;
   std::map<std::string, int64_t> constants_;
 };
+
+// Whether only the matrix B of a gemm is read through this pointer, and B is one matrix.
+bool is_constant_matrix(const Kernel &kernel, const KernelPointer &pointer) {
+  if (kernel.recipe != Recipe::gemm || !kernel.dot_axes.batch.empty())
+    return false;
+  const int b = kernel.nodes[kernel.dot].operands[1];
+  const auto reads = [&](const KernelNode &node) {
+    return is_load(node.op) && &kernel.pointers[node.access.pointer] == &pointer;
+  };
+  return reads(kernel.nodes[b]) && std::ranges::count_if(kernel.nodes, reads) == 1;
+}
 
 // What a step is called with, and its name for the text.
 struct Arg {
@@ -198,7 +210,10 @@ private:
     for (int r = 0; r < result; ++r)
       step.check += function_.function_results[r].kind == Result::Kind::check;
     ++step.check;
-    const Arg tested = arg(stored_base(function_, check.value));
+    const StoredNumber holds = *stored_number(function_, check.value);
+    Arg tested = arg(holds.in);
+    tested.ref.offset += holds.offset * dtype_size(DType::boolean);
+    tested.ref.bytes = dtype_size(DType::boolean);
     step.args = {tested.ref};
     step.note = tested.name;
     step.loc = check.loc;
@@ -217,8 +232,11 @@ private:
     for (KernelPointer &pointer : kernel.pointers) {
       if (pointer.read) {
         const Node &source = node.body->node(pointer.value);
-        args.push_back(source.op == Op::constant ? Arg{pool_.constant(*source.data), source.name()}
-                                                 : arg(node.operands[pointer.value.node]));
+        const bool inside = source.op == Op::constant;
+        args.push_back(inside ? Arg{pool_.constant(*source.data), source.name()} : arg(node.operands[pointer.value.node]));
+        const Node &from = inside ? source : function_.node(node.operands[pointer.value.node]);
+        if (from.op == Op::constant && is_constant_matrix(kernel, pointer))
+          pointer.constant = from.data;
         continue;
       }
       Value result{index, static_cast<int>(root)};

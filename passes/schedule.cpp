@@ -105,7 +105,7 @@ private:
     for (size_t r = 0; r < function_.function_results.size(); ++r) {
       Result &result = function_.function_results[r];
       if (result.kind == Result::Kind::check) {
-        if (!whole(function_, result.value))
+        if (!stored_number(function_, result.value))
           before_checks_.insert((result.value = add_copy(result.value)).node);
         continue;
       }
@@ -229,6 +229,14 @@ private:
 };
 
 } // namespace
+
+std::optional<StoredNumber> stored_number(const Function &function, Value value) {
+  const Value source = stored_base(function, value);
+  const ElementSource seen = resolve(function, value, [](int) { return false; });
+  if (!stands_alone(function.node(source)) || seen.kind != ElementSource::Kind::buffer)
+    return std::nullopt;
+  return StoredNumber{source, seen.offset};
+}
 
 Schedule make_schedule(Function &function) { return Scheduler(function).run(); }
 

@@ -4,6 +4,7 @@
 #include "ir/function.h"
 
 #include <map>
+#include <optional>
 
 namespace nnc {
 
@@ -25,6 +26,13 @@ struct Schedule {
   std::vector<Item> items;
   std::map<Value, Storage> storage; // of every value that a node of `items` stores
 };
+
+// A scalar that lies in memory: in a value that is stored, so many elements behind its first.
+struct StoredNumber {
+  Value in;
+  int64_t offset = 0;
+};
+std::optional<StoredNumber> stored_number(const Function &function, Value value);
 
 // May add copies to `function`: of results that no kernel can write where they belong, and of states that are still read after
 // their next value is there. Afterwards every result is stored in its place by the items.

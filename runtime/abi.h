@@ -21,11 +21,13 @@ enum {
   NNC_NULL_POINTER = 2, /* an input, output, state or workspace that is not empty is null */
   NNC_MISALIGNED = 3,   /* state or workspace is not 64-byte aligned, or an input or output not to its element */
   NNC_SHORT_WORKSPACE = 4,
-  NNC_UNSUPPORTED_CPU = 5,
+  NNC_UNSUPPORTED_CPU = 5, /* the processor lacks instructions that every variant, or the one asked for, may use */
+  NNC_BAD_VARIANT = 6,     /* context->variant is beyond the artefact's variants */
   NNC_CHECK = 100
 };
 
-/* Handed to every call; belongs to one thread at a time. Zero it, set struct_size; the rest may stay zero.
+/* Handed to every call; belongs to one thread at a time. Zero it, set struct_size; the rest may stay zero. One context serves
+ * several artefacts.
  * With `run` set, steps with enough work call it: run(pool, task, arg, n) must call task(arg, i) for every i in 0..n, in any
  * order, on any threads, and return when all are done. n is at most `threads`. The results do not depend on threads. */
 typedef struct nnc_context {
@@ -35,6 +37,8 @@ typedef struct nnc_context {
   void (*run)(void *pool, void (*task)(void *arg, int64_t i), void *arg, int64_t n);
   uint64_t workspace_bytes; /* size of the workspace handed in; 0: trust the caller */
   uint64_t isa;             /* filled by the artefact: the detected instruction set, the same word for all artefacts */
+  uint32_t variant; /* 0: the best of the artefact's variants that this processor can run; n: the variant n - 1, or none */
+  uint32_t reserved;
 } nnc_context;
 
 typedef struct nnc_tensor_info {
@@ -78,7 +82,16 @@ typedef struct nnc_entry_info {
   uint32_t reserved;
   /* The entry with its pointers in arrays, in the order of inputs and outputs. */
   int32_t (*call)(nnc_context *context, void *state, void *workspace, const void *const *inputs, void *const *outputs);
+  const char *function; /* the C function: "mnist_train_step" */
 } nnc_entry_info;
+
+/* The kernels, compiled for one instruction set. */
+typedef struct nnc_variant_info {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const char *cpu; /* "x86-64-v3" */
+  uint64_t isa;    /* what it may use, in the bits of nnc_context.isa */
+} nnc_variant_info;
 
 typedef struct nnc_model_info {
   uint32_t struct_size;
@@ -87,13 +100,23 @@ typedef struct nnc_model_info {
   const char *source_hash;       /* SHA-256 of the source, hexadecimal */
   const char *compiler;          /* "nnc 0.1.0" */
   const char *target;            /* triple */
-  const char *cpu;               /* features asked for */
+  const char *cpu;               /* as asked for: "x86-64-v3,x86-64-v4" */
   const nnc_entry_info *entries; /* in source order, then init(seed) */
   uint64_t entry_count;
   const nnc_tensor_info *states;
   uint64_t state_count;
   uint64_t state_bytes;
-  uint64_t alignment; /* of state and workspace */
+  uint64_t alignment;               /* of state and workspace */
+  const nnc_variant_info *variants; /* from the least to the most that is asked of a processor */
+  uint64_t variant_count;
+  /* Which variant a call with this context runs, an index; or a negated code: -NNC_UNSUPPORTED_CPU where there is none. */
+  int32_t (*pick)(nnc_context *context);
+  /* To be called when the host has written the state itself (loaded weights) and before the next entry: what an artefact keeps
+   * in the state beside the tensors, such as packed copies, follows them. */
+  int32_t (*touch)(nnc_context *context, void *state);
+  /* The name of a code: "NNC_SHORT_WORKSPACE"; "NNC_CHECK" for all codes from there on; "unknown". */
+  const char *(*code_name)(int32_t code);
+  const char *options; /* of the compiler, that change what the entries do: "--set batch=32 --freeze" */
 } nnc_model_info;
 
 #ifdef __cplusplus

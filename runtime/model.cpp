@@ -19,6 +19,10 @@ constexpr unsigned host_machine = EM_AARCH64;
 #error "which ELF machine is this?"
 #endif
 
+std::string machine_name(unsigned machine) {
+  return machine == EM_X86_64 ? "x86_64" : machine == EM_AARCH64 ? "aarch64" : "ELF machine " + std::to_string(machine);
+}
+
 template <typename T> T read_at(const std::string &bytes, uint64_t offset) {
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof value);
@@ -36,7 +40,7 @@ void check_elf(const std::string &name) {
   if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_ident[EI_DATA] != ELFDATA2LSB || elf.e_type != ET_DYN)
     file.fail("not a 64-bit shared library");
   if (elf.e_machine != host_machine)
-    file.fail("made for another processor (ELF machine " + std::to_string(elf.e_machine) + ")");
+    file.fail("made for " + machine_name(elf.e_machine) + ", and this machine is " + machine_name(host_machine));
   const uint64_t size = file.size();
   auto inside = [&](uint64_t offset, uint64_t bytes) { return offset <= size && bytes <= size - offset; };
   bool whole = inside(elf.e_shoff, uint64_t(elf.e_shnum) * elf.e_shentsize) && elf.e_phentsize == sizeof(Elf64_Phdr) &&
@@ -46,18 +50,21 @@ void check_elf(const std::string &name) {
     whole = inside(segment.p_offset, segment.p_filesz);
   }
   if (!whole)
-    file.fail("the file is truncated");
+    file.fail("the file is truncated: its headers speak of more than its " + std::to_string(size) + " bytes");
 }
 
 const nnc_model_info *check_info(const std::string &file, const nnc_model_info *info) {
   if (info->abi_version != NNC_ABI_VERSION)
     throw FileError(file, "made for version " + std::to_string(info->abi_version) + " of the C interface; this is version " +
                               std::to_string(NNC_ABI_VERSION));
-  // Fields are only ever appended, so a longer struct is a newer one, and good.
-  bool known = info->struct_size >= sizeof(nnc_model_info);
-  auto check = [&](const auto *first, uint64_t count) { known = known && (count == 0 || first->struct_size >= sizeof *first); };
-  check(info->entries, info->entry_count);
-  check(info->states, info->state_count);
+  // Fields are only ever appended, so a longer struct is a newer one, and good. None is shorter than in version 1.
+  bool known = info->struct_size >= 144;
+  auto check = [&](const auto *first, uint64_t count, uint32_t least) {
+    known = known && (count == 0 || first->struct_size >= least);
+  };
+  check(info->entries, info->entry_count, 96);
+  check(info->states, info->state_count, 56);
+  check(info->variants, info->variant_count, 24);
   if (!known)
     throw FileError(file,
                     "its description is shorter than version " + std::to_string(NNC_ABI_VERSION) + " of the C interface says");
@@ -69,6 +76,13 @@ template <typename T> const T *find(const InfoList<T> &list, std::string_view na
     if (element.name == name)
       return &element;
   return nullptr;
+}
+
+std::string variant_list(const Model &model) {
+  std::string names;
+  for (const nnc_variant_info &variant : model.variants())
+    names += std::string(names.empty() ? "`" : ", `") + variant.cpu + "`";
+  return names;
 }
 
 uint64_t largest_workspace(const Model &model, uint32_t threads) {
@@ -108,6 +122,8 @@ std::string result_text(const nnc_entry_info &entry, int32_t code) {
     return "the workspace is too small";
   case NNC_UNSUPPORTED_CPU:
     return "this processor lacks instructions that the model was compiled for";
+  case NNC_BAD_VARIANT:
+    return "the context asks for a variant that the model does not have";
   }
   return "unknown code " + std::to_string(code);
 }
@@ -124,6 +140,12 @@ Model Model::load(const std::string &file) {
   if (!query)
     throw FileError(file, "not a compiled model: it has no function `nnc_model`");
   return Model(check_info(file, query()), std::move(code));
+}
+
+const nnc_variant_info *Model::picked(nnc_context context) const {
+  context.struct_size = sizeof context;
+  const int32_t index = info_->pick(&context);
+  return index < 0 ? nullptr : &variants()[static_cast<uint64_t>(index)];
 }
 
 const nnc_entry_info *Model::find_entry(std::string_view name) const { return find(entries(), name); }
@@ -152,11 +174,34 @@ Session::Session(Model model, ThreadPool *pool)
   }
 }
 
+void Session::touch() {
+  const nnc_model_info &info = model_.info();
+  if (const int32_t code = info.touch(&context_, state_.data()))
+    throw CallError(code, std::string(info.model) + ": the state cannot be taken over: " + info.code_name(code));
+}
+
+void Session::use_variant(std::string_view cpu) {
+  uint32_t number = 0;
+  for (const nnc_variant_info &variant : model_.variants()) {
+    ++number;
+    if (cpu == variant.cpu) {
+      context_.variant = number;
+      if (!model_.picked(context_))
+        throw std::runtime_error(std::string(model_.info().model) + ": this processor lacks instructions of the variant `" +
+                                 variant.cpu + "`");
+      return;
+    }
+  }
+  throw std::runtime_error(std::string(model_.info().model) + ": there is no variant `" + std::string(cpu) + "`; there are " +
+                           variant_list(model_));
+}
+
 void Session::call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) {
   if (inputs.size() != entry.input_count || outputs.size() != entry.output_count)
     throw std::invalid_argument(std::string(entry.name) + ": wrong number of inputs or outputs");
   if (int32_t code = entry.call(&context_, state_.data(), workspace_.data(), inputs.data(), outputs.data()))
-    throw CallError(code, std::string(entry.name) + ": " + result_text(entry, code));
+    throw CallError(code, std::string(entry.name) + ": " + result_text(entry, code) +
+                              (code == NNC_UNSUPPORTED_CPU ? ": " + variant_list(model_) : ""));
 }
 
 } // namespace nnc

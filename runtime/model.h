@@ -67,8 +67,11 @@ public:
   const nnc_model_info &info() const { return *info_; }
   InfoList<nnc_entry_info> entries() const { return {info_->entries, info_->entry_count}; }
   InfoList<nnc_tensor_info> states() const { return {info_->states, info_->state_count}; }
+  InfoList<nnc_variant_info> variants() const { return {info_->variants, info_->variant_count}; }
   const nnc_entry_info *find_entry(std::string_view name) const; // null if there is none
   const nnc_tensor_info *find_state(std::string_view name) const;
+  // The variant that calls with this context run; null where the processor can run none.
+  const nnc_variant_info *picked(nnc_context context = {}) const;
 
 private:
   const nnc_model_info *info_;
@@ -105,9 +108,14 @@ public:
 
   const Model &model() const { return model_; }
   std::byte *state() const { return state_.data(); }
+  // To be called after the state was written from outside and before the next call: a model may keep packed copies of it.
+  void touch();
 
   // One pointer for each input and output, in their order. Throws CallError; then nothing was written.
   void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs);
+
+  // Calls run this variant of the kernels from now on, not the best. Throws where there is none, or the processor cannot.
+  void use_variant(std::string_view cpu);
 
 private:
   Model model_;

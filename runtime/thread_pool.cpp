@@ -40,11 +40,18 @@ void wait_while(const std::atomic<uint32_t> &value, uint32_t old) {
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i)
-    workers_.emplace_back([this, i] { work(static_cast<unsigned>(i)); });
+  try {
+    for (int i = 1; i < threads; ++i)
+      workers_.emplace_back([this, i] { work(static_cast<unsigned>(i)); });
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end(); }
+
+void ThreadPool::end() {
   stop_.store(true, std::memory_order_relaxed);
   jobs_.fetch_add(1, std::memory_order_release);
   jobs_.notify_all();

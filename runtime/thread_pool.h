@@ -14,6 +14,7 @@ class ThreadPool {
 public:
   using Task = void (*)(void *arg, int64_t i);
 
+  // Throws std::system_error where the system does not give as many threads.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool &) = delete;
@@ -28,6 +29,7 @@ public:
   static void run_callback(void *pool, Task task, void *arg, int64_t n) { static_cast<ThreadPool *>(pool)->run(task, arg, n); }
 
 private:
+  void end();
   void work(unsigned self);
   bool take_one(unsigned self);
 

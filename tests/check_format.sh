@@ -6,5 +6,5 @@ if ! command -v clang-format-19 >/dev/null; then
   echo "skipped: clang-format-19 is not installed"
   exit 77
 fi
-find codegen examples frontend ir passes runtime tests tools \( -name '*.cpp' -o -name '*.h' \) -print0 |
+find codegen examples frontend ir passes python runtime tests tools -path tests/frozen -prune -o \( -name '*.cpp' -o -name '*.h' \) -print0 |
   xargs -0 clang-format-19 --dry-run -Werror

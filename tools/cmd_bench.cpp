@@ -86,6 +86,8 @@ int bench_command(int argc, const char *const *argv) {
   BuildOptions options = flags.options();
   options.perf = run_flags.perf;
   const std::unique_ptr<Engine> engine = open_engine(engine_kind("", names[0]), names[0], options, pool.get(), {names[1]});
+  if (!run_flags.variant.empty())
+    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   start_state(*engine, run_flags.seed(), "");
 

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 namespace nnc {
 
@@ -36,6 +37,7 @@ const HelpPage page = {
     "nnc compiles neural networks, written in .nn, to libraries that predict and train and need nothing else.",
     R"(  nnc examples/mnist.nn -o mnist.so
   nnc examples/mnist.nn -o mnist.so --set batch=32 --cpu=x86-64-v3
+  nnc examples/mnist.nn -o digits.so --freeze --weights mnist.safetensors    only what predicts, weights inside
   nnc examples/mnist.nn --emit=grad                  the program with its derivatives
   nnc examples/mnist.nn --emit=plan                  kernels, calls and bytes
   nnc train examples/mnist.nn train_step --data x=train-images.gz --data label=train-labels.gz --epochs 5
@@ -64,10 +66,31 @@ Product product(const std::string &emit, const std::string &out) {
   throw Error(fmt::format("{}: the name of an output ends in .so, .o or .a, or --emit says what it is", out));
 }
 
-std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header) {
+// A rule for make and Ninja: `out` is to be made again when one of the files changes.
+std::string dependency_rule(const std::string &out, const std::vector<std::string> &files) {
+  const auto escaped = [](const std::string &name) {
+    std::string text;
+    for (char c : name) {
+      if (c == ' ' || c == '#')
+        text += '\\';
+      text += c == '$' ? std::string("$$") : std::string(1, c);
+    }
+    return text;
+  };
+  std::string rule = escaped(out) + ":";
+  for (const std::string &file : files)
+    rule += " " + escaped(file);
+  return rule + "\n";
+}
+
+// `files` becomes what was read.
+std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header,
+                       std::vector<std::string> &files) {
+  files = {file};
   if (stage == "ast")
     return read_tree(file);
   SourceModule source = read_source(file, options);
+  files.insert(files.end(), source.files.begin(), source.files.end());
   if (stage == "ir") {
     if (!options.passes.passes.empty())
       run_pipeline(source.module, PipelineEnd::fused, options.passes);
@@ -83,20 +106,22 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   run_pipeline(source.module, PipelineEnd::fused, passes);
   if (stage == "fused")
     return fused_text(source.module, refusals);
-  const Plan plan = plan_module(source.module, options.passes);
+  Plan plan = plan_module(source.module, options.passes);
   if (stage == "plan")
     return plan_text(plan);
-  const Target target = make_target(options.cpu, options.target);
-  const ArtefactOptions code = code_options(source, options);
+  const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
+  const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
+  const std::vector<Target> targets = make_targets(cpus, options.target);
+  const ArtefactOptions code = code_options(source, options, plan);
   if (stage == "llvm")
-    return code_text(plan, target, CodeForm::llvm, code);
+    return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")
-    return code_text(plan, target, CodeForm::llvm_opt, code);
+    return code_text(plan, targets, CodeForm::llvm_opt, code);
   if (stage == "asm")
-    return code_text(plan, target, CodeForm::assembly, code);
+    return code_text(plan, targets, CodeForm::assembly, code);
   if (header)
     *header = c_header(plan);
-  const Artefact artefact = compile_plan(plan, target, code);
+  const Artefact artefact = compile_plan(plan, targets, code);
   return stage == "so" ? shared_library(artefact) : stage == "obj" ? relocatable_object(artefact) : static_library(artefact);
 }
 
@@ -111,6 +136,13 @@ int compile_command(int argc, const char *const *argv) {
   cl::opt<bool> version("version", cl::desc("print the version of nnc"), cl::cat(general_options()));
   cl::opt<std::string> triple("target", cl::desc("compile for another machine, such as aarch64-linux-gnu"),
                               cl::value_desc("TRIPLE"), cl::cat(compile_options()));
+  cl::opt<std::string> depfile("depfile",
+                               cl::desc("write here which files the output was made from, as a rule for make and Ninja"),
+                               cl::value_desc("FILE"), cl::cat(general_options()));
+  cl::opt<bool> freeze("freeze", cl::desc("make constants of the parameters; entries that train are left out"),
+                       cl::cat(compile_options()));
+  cl::opt<std::string> weights("weights", cl::desc("the .safetensors file with the values for --freeze"), cl::value_desc("FILE"),
+                               cl::cat(compile_options()));
   BuildFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
@@ -121,13 +153,20 @@ int compile_command(int argc, const char *const *argv) {
   const std::string file = words.get()[0];
   BuildOptions options = flags.options();
   options.target = triple;
+  if (freeze != !weights.empty())
+    throw Error(freeze ? "--freeze needs --weights FILE: the values of the parameters"
+                       : "--weights goes with --freeze: without it the host fills the state of what is made");
+  options.freeze = weights;
   const Product what = product(emit, out);
   if (out.empty() && (what.stage == "obj" || what.stage == "so") && isatty(STDOUT_FILENO))
     throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));
   if (!is_source_file(file))
     throw Error(fmt::format("{}: the name of a model ends in .nn or .nnir", file));
+  if (out.empty() && !depfile.empty())
+    throw Error(fmt::format("--depfile={} says what a file was made from: add -o FILE", depfile.getValue()));
   std::string header;
-  const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr);
+  std::vector<std::string> files;
+  const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr, files);
   if (out.empty()) {
     fmt::print("{}", text);
     return 0;
@@ -136,13 +175,15 @@ int compile_command(int argc, const char *const *argv) {
     throw Error(fmt::format("{}: that is the model itself", out.getValue()));
   OutputFile output(out);
   output.write(text.data(), text.size());
-  if (!what.header) {
-    output.commit();
-    return 0;
+  std::optional<OutputFile> header_output;
+  if (what.header) {
+    header_output.emplace(std::filesystem::path(out.getValue()).replace_extension(".h").string());
+    header_output->write(header.data(), header.size());
   }
-  OutputFile header_output(std::filesystem::path(out.getValue()).replace_extension(".h").string());
-  header_output.write(header.data(), header.size());
-  header_output.commit();
+  if (!depfile.empty())
+    write_file(depfile, dependency_rule(out, files));
+  if (header_output)
+    header_output->commit();
   output.commit();
   return 0;
 }

@@ -70,6 +70,8 @@ int run_command(int argc, const char *const *argv) {
   options.perf = run_flags.perf;
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind(engine_name, names[0]), names[0], options, pool.get(), {names[1]});
+  if (!run_flags.variant.empty())
+    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   const std::map<std::string, std::string> given = by_name(in, "in", entry.name, inputs(entry));
   const std::map<std::string, std::string> wanted = by_name(out, "out", entry.name, outputs(entry));

@@ -151,6 +151,8 @@ int train_command(int argc, const char *const *argv) {
   if (!eval.empty())
     keep.push_back(eval);
   const std::unique_ptr<Engine> engine = open_engine(kind, file, options, pool.get(), keep);
+  if (!run_flags.variant.empty())
+    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, entry_name);
   const nnc_entry_info &eval_entry = eval.empty() ? entry : entry_of(*engine, eval);
   check_names(data, "data", {&entry});
@@ -174,12 +176,19 @@ int train_command(int argc, const char *const *argv) {
   for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
     progress.begin_epoch(epoch);
     const auto start = Clock::now();
-    const Totals totals = train.run(shuffled_order(examples, static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch)),
-                                    Feed::Rest::drop, [&](const Totals &so_far) { progress.show(so_far); });
-    const double elapsed = seconds_since(start);
-    seconds += elapsed;
-    if (test)
-      last_test = test->run(file_order(test->data().examples()), Feed::Rest::deduce).text();
+    Totals totals;
+    double elapsed = 0;
+    try {
+      totals = train.run(shuffled_order(examples, static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch)), Feed::Rest::drop,
+                         [&](const Totals &so_far) { progress.show(so_far); });
+      elapsed = seconds_since(start);
+      seconds += elapsed;
+      if (test)
+        last_test = test->run(file_order(test->data().examples()), Feed::Rest::deduce).text();
+    } catch (const CallError &error) {
+      progress.clear();
+      throw CallError(error.code, fmt::format("epoch {}, {}", epoch, error.what()));
+    }
     progress.clear();
     fmt::print("epoch {}/{}  {}  {:.3f} s  {:.0f} examples/s{}{}\n", epoch, epochs, totals.text(), elapsed,
                static_cast<double>(totals.examples) / elapsed, test ? "  " + eval + ": " : "", last_test);

@@ -179,6 +179,13 @@ BuildOptions BuildFlags::options() const {
   result.set = values();
   result.cpu = cpu;
   result.debug_info = debug_info;
+  result.split.assign(split_entries.begin(), split_entries.end());
+  for (const std::string &names : check)
+    for (const std::string &name : split(names)) {
+      if (name != "nan" && name != "bounds")
+        throw Error(fmt::format("--check={}: there are nan, bounds", name));
+      (name == "nan" ? result.passes.checks.nan : result.passes.checks.bounds) = true;
+    }
   result.passes.passes = split(passes);
   for (const std::string &names : disable)
     for (std::string &name : split(names))

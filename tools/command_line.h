@@ -49,11 +49,18 @@ struct SetFlags {
 // How a model becomes code.
 struct BuildFlags : SetFlags {
   cl::opt<std::string> cpu{"cpu",
-                           cl::desc("processor to compile for: native (this one; the default), generic, or a name such as "
-                                    "x86-64-v3 or znver4"),
-                           cl::value_desc("NAME"), cl::cat(compile_options())};
+                           cl::desc("processors to compile for, separated by commas: native (this one; the default where "
+                                    "nothing is written to a file), generic, or names such as x86-64-v3 or znver4; of several, "
+                                    "a call runs the best that the machine can"),
+                           cl::value_desc("NAME,..."), cl::cat(compile_options())};
   cl::opt<bool> debug_info{"g", cl::desc("debug information: gdb and perf see the lines and functions of the model"),
                            cl::cat(compile_options())};
+  cl::list<std::string> split_entries{"split", cl::desc("add ENTRY_gradients and ENTRY_update, which together are this entry"),
+                                      cl::value_desc("ENTRY"), cl::cat(compile_options())};
+  cl::list<std::string> check{"check",
+                              cl::desc("find mistakes while it runs: nan stops at the first NaN or infinity, bounds at a place "
+                                       "or address beyond an end"),
+                              cl::value_desc("nan,bounds"), cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),
@@ -82,6 +89,10 @@ struct RunFlags {
 
   cl::opt<bool> perf{"perf", cl::desc("write down code and lines for Linux' perf: /tmp/perf-PID.map, and a jitdump"),
                      cl::cat(compile_options())};
+  cl::opt<std::string> variant{"variant",
+                               cl::desc("run this variant of the kernels, one of those that --cpu named (the best that "
+                                        "the processor can)"),
+                               cl::value_desc("CPU"), cl::cat(general_options())};
 
   unsigned threads() const { return static_cast<unsigned>(whole_number(threads_text, "threads", 1, 1024)); }
   int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }

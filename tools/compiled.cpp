@@ -16,8 +16,8 @@ Plan planned(Module module) {
   return plan_module(module, {});
 }
 
-Model loaded(const Plan &plan) {
-  LoadedCode code = load_jit(compile_plan(plan, make_target(), code_options({})));
+Model loaded(Plan plan) {
+  LoadedCode code = load_jit(compile_plan(plan, make_target(), code_options({}, {}, plan)));
   return Model(code.info, std::move(code.code));
 }
 

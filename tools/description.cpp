@@ -44,6 +44,7 @@ Description::Description(const Plan &plan) {
     info.check_count = static_cast<uint32_t>(checks.size());
     info.workspace_bytes = static_cast<uint64_t>(entry.workspace_bytes);
     info.writes_state = entry.writes_state;
+    info.function = "";
     entries_.push_back(info);
   }
   for (const PlanState &state : plan.states) {
@@ -55,7 +56,7 @@ Description::Description(const Plan &plan) {
   info_.struct_size = sizeof info_;
   info_.abi_version = NNC_ABI_VERSION;
   info_.model = text(plan.model);
-  info_.source_hash = info_.compiler = info_.target = info_.cpu = "";
+  info_.source_hash = info_.compiler = info_.target = info_.cpu = info_.options = "";
   info_.entries = entries_.data();
   info_.entry_count = entries_.size();
   info_.states = states_.data();

@@ -5,7 +5,7 @@
 #include "codegen/jit.h"
 #include "ir/error.h"
 #include "ir/plan_interpreter.h"
-#include "runtime/tensor_file.h"
+#include "runtime/weights.h"
 #include "tools/description.h"
 
 #include <fmt/format.h>
@@ -32,6 +32,8 @@ public:
   void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
     session_.call(entry, inputs, outputs);
   }
+  void touch() override { session_.touch(); }
+  void use_variant(const std::string &cpu) override { session_.use_variant(cpu); }
 
 private:
   Session session_;
@@ -49,6 +51,9 @@ public:
     const size_t index = &entry - model_.info().entries;
     if (const int failed = run(index, inputs, outputs); failed >= 0)
       throw CallError(NNC_CHECK + failed, fmt::format("{}: {}", entry.name, entry.checks[failed]));
+  }
+  void use_variant(const std::string &cpu) override {
+    throw Error(fmt::format("--variant={}: an interpreter has no variants; a .so has, and --engine=jit", cpu));
   }
 
 protected:
@@ -169,8 +174,13 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
   if (kind == EngineKind::interp) {
     SourceModule source = read_source(file, options);
     PassOptions passes = options.passes;
-    if (passes.passes.empty())
+    if (passes.passes.empty() &&
+        passes.checks.any()) { // the program that compiled code runs, so that it goes wrong at the same op
+      passes.passes.assign(default_pipeline().begin(), default_pipeline().end());
+      passes.passes.emplace_back("check");
+    } else if (passes.passes.empty()) {
       passes.passes = {"grad"};
+    }
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
     return std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan));
@@ -185,15 +195,6 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool);
   LoadedCode loaded = load_jit(build.artefact, options.perf);
   return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool);
-}
-
-HostTensor state_tensor(const Engine &engine, const nnc_tensor_info &state) {
-  HostTensor tensor;
-  tensor.dtype = dtype_text(state.dtype);
-  tensor.shape.assign(state.shape, state.shape + state.rank);
-  const std::byte *from = engine.state() + state.offset;
-  tensor.bytes.assign(from, from + state.bytes);
-  return tensor;
 }
 
 } // namespace
@@ -252,35 +253,11 @@ void start_state(Engine &engine, int64_t seed, const std::string &weights) {
     fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
 }
 
-void save_weights(const Engine &engine, const std::string &file) {
-  SafeTensors content;
-  for (const nnc_tensor_info &state : engine.model().states())
-    content.tensors.push_back({state.name, state_tensor(engine, state)});
-  content.metadata["format"] = "nnc";
-  write_safetensors(file, content);
-}
+void save_weights(const Engine &engine, const std::string &file) { save_weights(engine.model(), engine.state(), file); }
 
 std::vector<std::string> load_weights(Engine &engine, const std::string &file) {
-  const SafeTensors content = read_safetensors(file);
-  std::map<std::string, const HostTensor *> given;
-  for (const NamedTensor &tensor : content.tensors)
-    given[tensor.name] = &tensor.tensor;
-  for (const nnc_tensor_info &state : engine.model().states()) {
-    const auto at = given.find(state.name);
-    if (at == given.end() && state.trained)
-      throw FileError(file, fmt::format("has no tensor `{}`, which the model needs ({})", state.name, tensor_text(state)));
-    if (at != given.end() && tensor_type_text(*at->second) != tensor_text(state))
-      throw FileError(file,
-                      fmt::format("`{}` is {}, in the model {}", state.name, tensor_type_text(*at->second), tensor_text(state)));
-  }
-  for (const nnc_tensor_info &state : engine.model().states())
-    if (const auto at = given.find(state.name); at != given.end()) {
-      std::memcpy(engine.state() + state.offset, at->second->bytes.data(), state.bytes);
-      given.erase(at);
-    }
-  std::vector<std::string> unknown;
-  for (const auto &[name, tensor] : given)
-    unknown.push_back(name);
+  std::vector<std::string> unknown = load_weights(engine.model(), engine.state(), file);
+  engine.touch();
   return unknown;
 }
 

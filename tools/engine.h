@@ -26,6 +26,11 @@ public:
   virtual std::byte *state() const = 0; // model().info().state_bytes
   // One pointer for each input and output, in their order. Throws CallError; then nothing was written.
   virtual void call(const nnc_entry_info &entry, std::span<const void *const> inputs, std::span<void *const> outputs) = 0;
+  // To be called after the state was written from outside.
+  virtual void touch() {}
+
+  // Which of the kernels' variants runs, by its cpu; throws Error where there is none.
+  virtual void use_variant(const std::string &cpu) = 0;
 
   double compile_milliseconds = 0; // 0: nothing was compiled
 };
@@ -44,8 +49,7 @@ const nnc_entry_info &entry_of(const Engine &engine, const std::string &name);
 // tensors of it the model does not have.
 void start_state(Engine &engine, int64_t seed, const std::string &weights);
 
-// The state in a .safetensors file, by path. Loading needs every trained tensor with its type; carried state that the file
-// does not have stays as it is. Returns the names in the file that the model does not have.
+// As in runtime/weights.h.
 void save_weights(const Engine &engine, const std::string &file);
 std::vector<std::string> load_weights(Engine &engine, const std::string &file);
 

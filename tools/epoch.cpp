@@ -157,23 +157,31 @@ void Feed::add(Totals &totals, const std::vector<double> &values, int64_t exampl
   totals.examples += examples;
 }
 
+void Feed::run_batch(const Batches &batches, const std::vector<int64_t> &order, Rest rest, Totals &totals) {
+  if (!batches.partial()) {
+    std::vector<const void *> columns;
+    for (size_t c = 0; c < data_.columns().size(); ++c)
+      columns.push_back(batches.column(c));
+    add(totals, call(engine_, entry_, columns), batch_);
+  } else if (rest_engine_) {
+    add(totals, call_rest(batches), batches.count());
+  } else if (rest == Rest::deduce) {
+    const std::span<const int64_t> examples(order.data() + order.size() - batches.count(), batches.count());
+    add(totals, deduce_rest(examples), batches.count());
+  }
+}
+
 Totals Feed::run(const std::vector<int64_t> &order, Rest rest, const std::function<void(const Totals &)> &progress) {
   Totals totals;
   for (const nnc_tensor_info &output : outputs(entry_))
     if (output.rank == 0)
       totals.metrics.push_back({output.name, !is_float_dtype(output.dtype)});
   Batches batches(data_, order, batch_);
-  while (batches.next()) {
-    if (!batches.partial()) {
-      std::vector<const void *> columns;
-      for (size_t c = 0; c < data_.columns().size(); ++c)
-        columns.push_back(batches.column(c));
-      add(totals, call(engine_, entry_, columns), batch_);
-    } else if (rest_engine_) {
-      add(totals, call_rest(batches), batches.count());
-    } else if (rest == Rest::deduce) {
-      const std::span<const int64_t> examples(order.data() + order.size() - batches.count(), batches.count());
-      add(totals, deduce_rest(examples), batches.count());
+  for (int64_t batch = 1; batches.next(); ++batch) {
+    try {
+      run_batch(batches, order, rest, totals);
+    } catch (const CallError &error) {
+      throw CallError(error.code, fmt::format("batch {}: {}", batch, error.what()));
     }
     if (progress)
       progress(totals);

@@ -47,7 +47,8 @@ public:
     drop,   // leave them out
     deduce, // find their share of the results from two padded batches: for entries that change nothing
   };
-  // One pass over the examples in this order. `progress` is told after each batch how many examples are done.
+  // One pass over the examples in this order. A CallError says which batch it was. `progress` is told after each batch how many
+  // examples are done.
   Totals run(const std::vector<int64_t> &order, Rest rest, const std::function<void(const Totals &)> &progress = {});
 
 private:
@@ -65,6 +66,7 @@ private:
   std::vector<double> call(Engine &engine, const nnc_entry_info &entry, const std::vector<const void *> &columns);
   std::vector<double> call_rest(const Batches &batches);
   std::vector<double> deduce_rest(std::span<const int64_t> examples);
+  void run_batch(const Batches &batches, const std::vector<int64_t> &order, Rest rest, Totals &totals);
   void add(Totals &totals, const std::vector<double> &values, int64_t examples) const;
 };
 

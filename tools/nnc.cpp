@@ -95,6 +95,9 @@ void Executable::call(std::string_view name, std::initializer_list<Input> inputs
     drop += (nnc::outputs(entry)[i].bytes + 63) / 64 * 64;
     ++i;
   }
+  if (written_)
+    engine_->touch();
+  written_ = false;
   engine_->call(entry, in, out);
 }
 
@@ -108,6 +111,7 @@ std::pair<void *, size_t> Executable::state_memory(std::string_view path, std::s
     throw Error(fmt::format("the model has no state `{}`", path));
   if (at->dtype != dtype)
     throw Error(fmt::format("`{}` is {}, not {}", path, at->dtype, dtype));
+  written_ = true;
   return {engine_->state() + engine_->model().states()[at - states_.begin()].offset, at->elements()};
 }
 

@@ -107,7 +107,7 @@ struct EntryInfo {
 
 struct Options {
   std::vector<std::pair<std::string, std::string>> set; // values for consts of the model
-  std::string cpu;                                      // processor to compile for; empty: this one
+  std::string cpu;                                      // processors to compile for, as --cpu takes them; empty: this one
   int threads = 1;                                      // that run the entries; results do not depend on them
   int64_t seed = 0;                                     // of the first initialisation
 };
@@ -134,11 +134,13 @@ public:
   // .safetensors, keyed by path.
   void save_weights(const std::string &file) const;
   void load_weights(const std::string &file);
-  // One state, to read or change: model.state<float>("mlp/dense_0/w").
+  // One state, to read or change: model.state<float>("mlp/dense_0/w"). Who keeps it, and changes it after a call, says so by
+  // touch.
   template <typename T> std::span<T> state(std::string_view path) {
     const auto [data, elements] = state_memory(path, dtype_of<T>());
     return {static_cast<T *>(data), elements};
   }
+  void touch() { written_ = true; }
 
 private:
   std::unique_ptr<ThreadPool> pool_; // before the engine, which uses it
@@ -146,6 +148,7 @@ private:
   std::vector<EntryInfo> entries_;
   std::vector<TensorInfo> states_;
   std::vector<std::byte> dropped_; // where outputs go that nobody wants
+  bool written_ = false;           // the state, by whoever was handed it
 
   std::pair<void *, size_t> state_memory(std::string_view path, std::string_view dtype);
 };

@@ -8,14 +8,20 @@
 #include "ir/error.h"
 #include "ir/text.h"
 #include "passes/form.h"
+#include "passes/freeze.h"
+#include "passes/guard.h"
 #include "passes/plan.h"
+#include "passes/split.h"
 #include "runtime/file.h"
+#include "runtime/tensor_file.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 namespace nnc {
@@ -53,7 +59,7 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   if (is_module_text(file)) {
     if (!options.set.empty())
       throw Error(fmt::format("{}: --set is for consts of a .nn file; here they are numbers already", file));
-    return {parse_module(text, file), sha256(text)};
+    return {parse_module(text, file), sha256(text), {}};
   }
   const Source source(file, text);
   Diagnostics diagnostics;
@@ -63,9 +69,34 @@ SourceModule read_as_written(const std::string &file, const BuildOptions &option
   if (const std::string warnings = diagnostics.text(); options.warn && !warnings.empty())
     fmt::print(stderr, "{}\n", warnings);
   std::string all = text;
-  for (const Source &other : used.sources)
+  std::vector<std::string> files;
+  for (const Source &other : used.sources) {
     all += sha256(other.text());
-  return {std::move(*module), sha256(all)};
+    files.push_back(other.name());
+  }
+  return {std::move(*module), sha256(all), std::move(files)};
+}
+
+// The file's bytes become part of the artefact's, and so of what it is made from.
+void freeze_state(SourceModule &source, const BuildOptions &options) {
+  std::map<std::string, Tensor> values;
+  for (NamedTensor &given : read_safetensors(options.freeze).tensors) {
+    Tensor tensor;
+    tensor.type = {*dtype_from_name(given.tensor.dtype), given.tensor.shape};
+    tensor.bytes = std::move(given.tensor.bytes);
+    values[given.name] = std::move(tensor);
+  }
+  std::vector<std::string> dropped;
+  try {
+    dropped = freeze(source.module, values);
+  } catch (const Error &error) {
+    throw FileError(options.freeze, error.what());
+  }
+  if (options.warn && !dropped.empty())
+    fmt::print(stderr, "{}: note: left out, since they change parameters: `{}`\n", source.module.files[0],
+               fmt::join(dropped, "`, `"));
+  source.hash = sha256(source.hash + sha256(read_file(options.freeze)));
+  source.files.push_back(options.freeze);
 }
 
 } // namespace
@@ -76,6 +107,10 @@ SourceModule read_source(const std::string &file, const BuildOptions &options) {
   SourceModule source = read_as_written(file, options);
   if (options.edit)
     options.edit(source.module);
+  for (const std::string &entry : options.split)
+    split_entry(source.module, entry);
+  if (!options.freeze.empty())
+    freeze_state(source, options);
   return source;
 }
 
@@ -91,8 +126,11 @@ std::string read_tree(const std::string &file) {
 
 void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options) {
   PassOptions chosen = options;
-  if (chosen.passes.empty() && is_fused(module))
-    return; // a dump of what comes out of here
+  if (chosen.passes.empty() && is_fused(module)) { // a dump of what comes out of here
+    if (!options.checks.any())
+      return;
+    chosen.passes = {"check", "fuse"};
+  }
   if (chosen.passes.empty() && end == PipelineEnd::grad)
     for (std::string_view pass : default_pipeline())
       if (pass != "fuse")
@@ -125,12 +163,26 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &build) {
-  ArtefactOptions options;
-  options.debug_info = build.debug_info || build.perf;
-  options.source_hash = source.hash;
-  options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return options;
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan) {
+  ArtefactOptions code;
+  code.source_hash = source.hash;
+  code.debug_info = options.debug_info || options.perf;
+  code.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::vector<std::string> flags;
+  for (const auto &[name, value] : options.set)
+    flags.push_back(fmt::format("--set {}={}", name, value));
+  for (const std::string &entry : options.split)
+    flags.push_back("--split " + entry);
+  if (!options.freeze.empty())
+    flags.push_back("--freeze");
+  if (options.passes.checks.nan)
+    flags.push_back("--check=nan");
+  if (options.passes.checks.bounds) {
+    flags.push_back("--check=bounds");
+    add_guards(plan);
+  }
+  code.flags = fmt::format("{}", fmt::join(flags, " "));
+  return code;
 }
 
 Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep) {
@@ -141,7 +193,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_target(options.cpu, options.target), code_options(source, options));
+  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options, build.plan));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

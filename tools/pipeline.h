@@ -14,8 +14,10 @@ namespace nnc {
 
 struct BuildOptions {
   std::vector<std::pair<std::string, std::string>> set; // --set NAME=VALUE
-  std::string cpu;                                      // as make_target takes it
+  std::string cpu;                                      // as make_targets takes them
   std::string target;                                   // a triple; empty: this machine
+  std::vector<std::string> split;                       // --split ENTRY: see passes/split.h
+  std::string freeze;                                   // --freeze --weights FILE: a .safetensors whose tensors become constants
   PassOptions passes;
   std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
   bool debug_info = false;            // -g
@@ -25,7 +27,8 @@ struct BuildOptions {
 
 struct SourceModule {
   Module module;
-  std::string hash; // SHA-256 of the file, and of those it uses, hexadecimal
+  std::string hash;               // SHA-256 of the file, and of those it uses, hexadecimal
+  std::vector<std::string> files; // those that it uses, and weights that were made constants
 };
 
 bool is_source_file(const std::string &file); // .nn or .nnir, which are compiled; anything else is loaded
@@ -46,7 +49,8 @@ std::string fused_text(const Module &module, const std::vector<std::string> &ref
 // A module that went through the pipeline.
 Plan plan_module(const Module &module, const PassOptions &options);
 
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options = {});
+// For compile_plan. With --check=bounds the plan, which is done otherwise, gets what its kernels report to.
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan);
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
 struct Build {

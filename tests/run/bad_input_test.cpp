@@ -184,7 +184,7 @@ TEST(bad_input, training) {
   refused_command(train, "nnc: error: `step` needs `x`, f32[4,3]: add --data x=FILE");
   refused_command(train + "--data x=x.npy", "nnc: error: `step` needs `label`, i32[4]: add --data label=FILE");
   refused_command(train + "--data x=x.npy --data label=bad_label.npy", "nnc: error: bad_label.npy: ");
-  refused_command(train + "--data x=x4.npy --data label=bad_label.npy", "nnc: error: step: label outside 0..2");
+  refused_command(train + "--data x=x4.npy --data label=bad_label.npy", "nnc: error: epoch 1, batch 1: step: label outside 0..2");
   refused_command(train + "--data x=x.npy --data label=label.npy --data z=x.npy",
                   "nnc: error: --data z=x.npy: there is no input");
   refused_command(train + "--data x=x.npy --data label=label.npy --data x=x.npy",

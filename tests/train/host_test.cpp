@@ -81,6 +81,42 @@ TEST(host, executable_keeps_its_state) {
   EXPECT_EQ(after, std::vector<float>(4, 0.5f));
 }
 
+// A model that counts how often it is told, behind its one state.
+TEST(host, tells_the_model_that_its_state_was_written) {
+  const Folder folder;
+  folder.write("counts.c", R"(
+#include "runtime/abi.h"
+static int32_t *counter(void *state) { return (int32_t *)state + 16; }
+static int32_t call(nnc_context *c, void *state, void *w, const void *const *in, void *const *out) {
+  return (void)c, (void)w, (void)in, *(int32_t *)out[0] = *counter(state), NNC_OK;
+}
+static int32_t touch(nnc_context *c, void *state) { return (void)c, ++*counter(state), NNC_OK; }
+static const nnc_tensor_info y = {sizeof y, NNC_I32, "y", 0, 0, 4, 0, 0, 0}, w = {sizeof w, NNC_I32, "w", 0, 0, 4, 0, 1, 0};
+static const nnc_entry_info count = {sizeof count, 0, "count", "", 0, &y, 1, 0, 0, 0, 0, 0, 0, call};
+static const nnc_model_info model = {.struct_size = sizeof model, .abi_version = NNC_ABI_VERSION, .model = "counts.nn", .entries = &count,
+  .entry_count = 1, .states = &w, .state_count = 1, .state_bytes = 128, .alignment = 64, .touch = touch};
+const nnc_model_info *nnc_model(void) { return &model; }
+)");
+  ASSERT_EQ(folder.run("gcc -shared -fPIC -I$SOURCE counts.c -o counts.so").code, 0);
+  Executable model = load_file(folder.file("counts.so"));
+  const auto told = [&] {
+    int32_t y = -1;
+    model.call("count", {}, {{"y", y}});
+    return y;
+  };
+  EXPECT_EQ(told(), 0);
+  const std::span<int32_t> w = model.state<int32_t>("w");
+  EXPECT_EQ(told(), 1);
+  EXPECT_EQ(told(), 1);
+  w[0] = 5;
+  model.touch();
+  EXPECT_EQ(told(), 2);
+  model.save_weights(folder.file("w.safetensors"));
+  EXPECT_EQ(told(), 2);
+  model.load_weights(folder.file("w.safetensors"));
+  EXPECT_EQ(told(), 3);
+}
+
 std::string npy(const std::string &descr, const std::string &shape, const std::string &data) {
   std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + "}";
   return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header + data;

@@ -113,6 +113,110 @@ TEST(Entry, RefusesWhatItCannotRun) {
   EXPECT_EQ(c.call(&context, state, workspace, {x, &c.label}, {y, c.slots}), NNC_OK);
 }
 
+// Variants whose code says which it is: all but `generic` fill the state with twice the numbers.
+struct Variants {
+  LoadedCode code;
+  const nnc_model_info &info;
+  std::vector<uint64_t> isa;
+
+  explicit Variants(const std::string &cpus) : code(load(cpus)), info(*code.info) {
+    for (const nnc_variant_info &variant : InfoList<nnc_variant_info>(info.variants, info.variant_count))
+      isa.push_back(variant.isa);
+  }
+
+  static LoadedCode load(const std::string &cpus) {
+    ArtefactOptions options = hand_made::options();
+    options.emit = [](const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target) {
+      Kernel changed = kernel;
+      if (kernel.nodes[0].name == "fill" && target.name != "generic")
+        changed.nodes[0].name = "fill twice";
+      hand_made::emit(changed, symbol, module, target);
+    };
+    return load_jit(compile_plan(hand_made::plan(), make_targets(cpus), options));
+  }
+};
+
+TEST(Entry, RunsTheBestVariantThatTheProcessorCan) {
+  const Variants v("native,generic"); // in any order
+  ASSERT_EQ(v.info.variant_count, 2u);
+  EXPECT_STREQ(v.info.variants[0].cpu, "generic");
+  EXPECT_EQ(v.info.variants[1].cpu, make_target("native").name);
+  EXPECT_EQ(v.info.cpu, "generic," + make_target("native").name);
+  EXPECT_EQ(v.isa[0] & ~v.isa[1], 0u);
+
+  nnc_context context = {};
+  EXPECT_EQ(v.info.pick(nullptr), -NNC_BAD_CONTEXT);
+  EXPECT_EQ(v.info.pick(&context), -NNC_BAD_CONTEXT);
+  context.struct_size = sizeof context;
+  AlignedBlock state(v.info.state_bytes);
+  const nnc_entry_info &init = v.info.entries[1];
+  // What `w` became: 0.25 * seed, or twice that where the code is the second variant's.
+  const auto run = [&] {
+    const int64_t seed = 8;
+    const void *in[] = {&seed};
+    std::memset(state.data(), 0, state.size());
+    const int32_t refused = init.call(&context, state.data(), nullptr, in, nullptr);
+    return refused ? -static_cast<float>(refused) : *reinterpret_cast<const float *>(state.data());
+  };
+  EXPECT_EQ(v.info.pick(&context), 1);
+  EXPECT_EQ(run(), 4.0f);
+  context.variant = 1;
+  EXPECT_EQ(v.info.pick(&context), 0);
+  EXPECT_EQ(run(), 2.0f);
+  context.variant = 2;
+  EXPECT_EQ(run(), 4.0f);
+  context.variant = 3;
+  EXPECT_EQ(v.info.pick(&context), -NNC_BAD_VARIANT);
+  EXPECT_EQ(run(), -static_cast<float>(NNC_BAD_VARIANT));
+  context.variant = 0;
+  if (v.isa[1] != v.isa[0]) {
+    context.isa = v.isa[0]; // a processor that has no more than the first needs
+    EXPECT_EQ(run(), 2.0f);
+    context.variant = 2;
+    EXPECT_EQ(v.info.pick(&context), -NNC_UNSUPPORTED_CPU);
+    EXPECT_EQ(run(), -static_cast<float>(NNC_UNSUPPORTED_CPU));
+  }
+}
+
+TEST(Entry, TouchRefusesWhatAnEntryWould) {
+  Call c;
+  const auto touch = loaded().info->touch;
+  EXPECT_EQ(touch(&c.context, c.state.data()), NNC_OK);
+  EXPECT_EQ(touch(nullptr, c.state.data()), NNC_BAD_CONTEXT);
+  EXPECT_EQ(touch(&c.context, nullptr), NNC_NULL_POINTER);
+  EXPECT_EQ(touch(&c.context, c.state.data() + 32), NNC_MISALIGNED);
+}
+
+TEST(Entry, NamesItsCodes) {
+  const auto name = loaded().info->code_name;
+  EXPECT_STREQ(name(NNC_OK), "NNC_OK");
+  EXPECT_STREQ(name(NNC_SHORT_WORKSPACE), "NNC_SHORT_WORKSPACE");
+  EXPECT_STREQ(name(NNC_UNSUPPORTED_CPU), "NNC_UNSUPPORTED_CPU");
+  EXPECT_STREQ(name(NNC_BAD_VARIANT), "NNC_BAD_VARIANT");
+  EXPECT_STREQ(name(NNC_BAD_VARIANT + 1), "unknown");
+  EXPECT_STREQ(name(NNC_CHECK - 1), "unknown");
+  EXPECT_STREQ(name(NNC_CHECK), "NNC_CHECK");
+  EXPECT_STREQ(name(NNC_CHECK + 7), "NNC_CHECK");
+  EXPECT_STREQ(name(-1), "unknown");
+}
+
+// Two hosts at once, each with its own state.
+TEST(Entry, RunsOnTwoStatesInTwoThreads) {
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 2; ++t)
+    threads.emplace_back([] {
+      for (int repeat = 0; repeat < 50; ++repeat) {
+        Call c;
+        float w = 2;
+        for (int step = 1; step <= 20; ++step) {
+          ASSERT_EQ(c(), NNC_OK);
+          ASSERT_EQ(c.count(), step);
+          ASSERT_EQ(c.w()[999], w += c.x[999]);
+        }
+      }
+    });
+}
+
 TEST(Entry, AcceptsALaterAndLongerContext) {
   Call c;
   struct {

@@ -80,8 +80,9 @@ void emit(const Kernel &kernel, const std::string &symbol, llvm::Module &module,
               [&](Value *i) { body.store(b.CreateFAdd(body.load(f32, 0, i), body.load(f32, 1, i)), 0, i); });
   } else if (name == "count") { // (count in place)
     body.store(b.CreateAdd(body.load(i64, 0, body.zero()), b.getInt64(1)), 0, body.zero());
-  } else if (name == "fill") { // (seed, w, count)
-    Value *value = b.CreateFMul(b.CreateSIToFP(body.load(i64, 0, body.zero()), f32), llvm::ConstantFP::get(f32, 0.25));
+  } else if (name == "fill" || name == "fill twice") { // (seed, w, count)
+    const double factor = name == "fill" ? 0.25 : 0.5;
+    Value *value = b.CreateFMul(b.CreateSIToFP(body.load(i64, 0, body.zero()), f32), llvm::ConstantFP::get(f32, factor));
     body.loop(body.zero(), b.getInt64(size), [&](Value *i) { body.store(value, 1, i); });
     body.store(body.zero(), 2, body.zero());
   } else if (name == "where") { // (addresses): where grain g had its scratch
@@ -143,6 +144,7 @@ Plan plan(const std::string &model) {
                   kernel("count", {both}),
                   kernel("fill", {reads, writes, writes})};
   const float half = 0.5;
+  plan.constant_starts = {0};
   plan.constants.resize(64 + sizeof half);
   std::copy_n(reinterpret_cast<const std::byte *>(&half), sizeof half, plan.constants.begin() + 64);
 

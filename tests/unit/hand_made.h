@@ -16,8 +16,8 @@ inline constexpr int64_t grains = 4;
 
 Plan plan(const std::string &model = "hand/made-1.nn");
 
-// The bodies of its kernels, by `nodes[0].name`. Three more: "where" (the address of the scratch, a grain), "memcpy" (64 KiB
-// through llvm.memcpy) and "fmaf" (a call that no artefact can make).
+// The bodies of its kernels, by `nodes[0].name`. Four more: "where" (the address of the scratch, a grain), "memcpy" (64 KiB
+// through llvm.memcpy), "fmaf" (a call that no artefact can make) and "fill twice" (what `init` does, with twice the numbers).
 void emit(const Kernel &kernel, const std::string &symbol, llvm::Module &module, const Target &target);
 
 ArtefactOptions options(int threads = 1);

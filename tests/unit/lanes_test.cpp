@@ -211,6 +211,22 @@ TEST(TargetNames, AreUnderstoodOrRefused) {
   EXPECT_FALSE(make_target("generic", "x86_64-linux-gnu").has_fma);
   EXPECT_EQ(make_target("", "aarch64-linux-gnu").name,
             make_target("native").triple.starts_with("aarch64") ? make_target().name : "generic");
+  const Target neon = make_target("generic", "aarch64-linux-gnu"), sve = make_target("generic+sve", "aarch64-linux-gnu");
+  EXPECT_FALSE(neon.scalable);
+  EXPECT_TRUE(sve.scalable);
+  EXPECT_EQ(sve.name, "generic+sve");
+  EXPECT_EQ(sve.features, "+sve");
+  EXPECT_FALSE(make_target("neoverse-v1+no-sve", "aarch64-linux-gnu").scalable);
+  EXPECT_EQ(make_target("x86-64-v4+no-avx512vl", "x86_64-linux-gnu").vector_bits, 256);
+  EXPECT_TRUE(make_target("x86-64-v2+fma+avx2", "x86_64-linux-gnu").has_fma);
+  EXPECT_EQ(refusal("generic+foo", "aarch64-linux-gnu"),
+            "--cpu: unknown feature `foo` of cpu `generic` for target `aarch64-unknown-linux-gnu`");
+  EXPECT_EQ(refusal("generic+sve+", "aarch64-linux-gnu"),
+            "--cpu: unknown feature `` of cpu `generic` for target `aarch64-unknown-linux-gnu`");
+  EXPECT_EQ(refusal("generic+sve", "x86_64-linux-gnu"),
+            "--cpu: unknown feature `sve` of cpu `generic` for target `x86_64-unknown-linux-gnu`");
+  EXPECT_EQ(refusal("generic+no-neon", "aarch64-linux-gnu"),
+            "--cpu: `generic+no-neon` has no NEON, which code for target `aarch64-unknown-linux-gnu` needs");
   EXPECT_EQ(refusal("foo", "x86_64-linux-gnu"), "--cpu: unknown cpu `foo` for target `x86_64-unknown-linux-gnu`");
   EXPECT_EQ(refusal("", "sparc-sun-solaris"),
             "--target: unknown target `sparc-sun-solaris`: code is made for x86_64 and aarch64, as ELF");
