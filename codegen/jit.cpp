@@ -14,10 +14,13 @@
 #include <llvm/ExecutionEngine/Orc/TargetProcess/JITLoaderPerf.h>
 #include <llvm/Object/ObjectFile.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace nnc {
@@ -77,6 +80,26 @@ private:
   }
 };
 
+// LLVM 19 leaves the flags of the jitdump's header unset, and perf refuses a file with flags that it does not know. The file is
+// mapped into the process, which is how perf finds it, too.
+void clear_jitdump_flags() {
+  constexpr off_t flags_at = 32;
+  std::ifstream maps("/proc/self/maps");
+  const std::string ending = fmt::format("/jit-{}.dump", getpid());
+  for (std::string line; std::getline(maps, line);)
+    if (line.ends_with(ending)) {
+      const std::string path = line.substr(line.find('/'));
+      const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+      const uint64_t none = 0;
+      const bool written = file >= 0 && pwrite(file, &none, sizeof none, flags_at) == sizeof none;
+      if (file >= 0)
+        close(file);
+      if (!written)
+        throw Error(fmt::format("{}: cannot be written: {}", path, std::strerror(errno)));
+      return;
+    }
+}
+
 // The functions of libLLVM are given by address: nothing is looked up in this process.
 template <typename T> llvm::orc::ExecutorAddr address(T *function) { return llvm::orc::ExecutorAddr::fromPtr(function); }
 
@@ -116,6 +139,8 @@ LoadedCode load_jit(const Artefact &artefact, bool perf) {
       throw Error("cannot load compiled code: " + llvm::toString(std::move(error)));
   }
   auto query = take(jit->lookup(artefact.info)).toPtr<const nnc_model_info *(*)()>();
+  if (perf)
+    clear_jitdump_flags();
   return {query(), jit};
 }
 

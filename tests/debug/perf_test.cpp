@@ -33,6 +33,7 @@ TEST(perf, names_kernels_and_lines) {
 
   const std::string dump = folder.read("dump");
   ASSERT_EQ(number<uint32_t>(dump, 0), 0x4A695444u); // "JiTD" in this machine's order
+  EXPECT_EQ(number<uint64_t>(dump, 32), 0u) << "perf refuses flags that it does not know";
   std::set<std::string> names, files;
   size_t lines = 0;
   for (size_t at = number<uint32_t>(dump, 8); at < dump.size();) {
