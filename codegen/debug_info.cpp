@@ -133,9 +133,9 @@ Loc kernel_place(const Kernel &kernel) {
 
 std::string kernel_label(const Plan &plan, const Kernel &kernel, const std::string &symbol) {
   const Loc loc = kernel_place(kernel);
-  const std::vector<Call> &path = plan.paths[loc.path];
   if (loc.line == 0)
     return symbol;
+  const std::vector<Call> &path = plan.paths[loc.path];
   return symbol + " " + (path.empty() ? "line " + std::to_string(loc.line) : path.back().function) + std::string(loc.order, '\'');
 }
 
