@@ -249,6 +249,18 @@ TEST_F(ArmTarget, RefusesProcessorsThatLackWhatItUses) {
   EXPECT_EQ(codes(neon), refused);
 }
 
+// What was compiled when a version of the C interface was frozen, in its host of then. (On an ARM machine frozen_test.cpp looks
+// closer.)
+TEST_F(Arm, FrozenArtefactsDoWhatTheyDid) {
+  int seen = 0;
+  for (const auto &version : std::filesystem::directory_iterator(source_dir() + "/tests/frozen")) {
+    ++seen;
+    expect_ran("cp " + version.path().string() + "/* . && aarch64-linux-gnu-gcc -std=c11 -O1 host.c ./frozen-aarch64.so -o host");
+    expect_ran(on(neon) + "| diff - host.txt");
+  }
+  EXPECT_GE(seen, 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ArmFile, testing::ValuesIn(files_in({"tests/run", "examples"})), test_name);
 
 } // namespace
