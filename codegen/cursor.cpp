@@ -10,9 +10,9 @@
 
 namespace nnc {
 
-namespace {
+static_assert(most_vector_bits == 8 * vector_bytes);
 
-constexpr int64_t line = 64;
+namespace {
 
 int64_t inner_points(const Kernel &kernel) {
   int64_t count = 1;
@@ -35,8 +35,8 @@ KernelFrame::KernelFrame(const Kernel &kernel, llvm::IRBuilder<> &b, const Lanes
   for (const KernelNode &node : kernel.nodes) {
     home_offset.push_back(offset);
     if (node.home == Home::row) {
-      int64_t bytes = inner_points(kernel) * (vectors_along_rows() ? line : dtype_size(node.dtype));
-      offset += (bytes + line - 1) / line * line;
+      int64_t bytes = inner_points(kernel) * (vectors_along_rows() ? vector_bytes : dtype_size(node.dtype));
+      offset += (bytes + vector_bytes - 1) / vector_bytes * vector_bytes;
     }
   }
 }
@@ -113,7 +113,7 @@ llvm::Value *KernelFrame::constant(const Tensor &data) const {
   llvm::Constant *content = llvm::ConstantDataArray::getString(b.getContext(), bytes, /*AddNull=*/false);
   auto *global = new llvm::GlobalVariable(*b.GetInsertBlock()->getModule(), content->getType(), /*isConstant=*/true,
                                           llvm::GlobalValue::PrivateLinkage, content);
-  global->setAlignment(llvm::Align(line));
+  global->setAlignment(llvm::Align(vector_bytes));
   return global;
 }
 
@@ -205,7 +205,7 @@ Cursor::Cursor(const KernelFrame &frame) : frame_(&frame) {
 Shape Cursor::home_strides(const KernelNode &node) const {
   const Kernel &kernel = frame_->kernel;
   Shape strides(kernel.axes.size(), 0);
-  int64_t stride = frame_->vectors_along_rows() ? line / dtype_size(node.dtype) : 1;
+  int64_t stride = frame_->vectors_along_rows() ? vector_bytes / dtype_size(node.dtype) : 1;
   for (size_t a = kernel.axes.size(); a-- > 0;)
     if (kernel.axes[a].inner) {
       strides[a] = stride;

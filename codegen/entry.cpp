@@ -26,8 +26,6 @@ namespace {
 using llvm::BasicBlock;
 using llvm::Value;
 
-int64_t align_up(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
-
 // sizeof(nnc_context) in version 1 of the C interface: what a host has at least. A context larger than ours comes from a later
 // version; one beyond the largest was never initialised.
 constexpr uint64_t least_context = 48, largest_context = 4096;
@@ -490,7 +488,7 @@ llvm::Function *EntryModule::emit_touch() {
 
 } // namespace
 
-WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {align_up(entry.workspace_bytes), align_up(entry.slot_bytes)}; }
+WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {aligned(entry.workspace_bytes), aligned(entry.slot_bytes)}; }
 
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
                   const Target &base, DebugInfo *debug) {

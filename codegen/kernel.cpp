@@ -38,9 +38,8 @@ llvm::ElementCount kernel_width(const Kernel &kernel, const Target &target) {
   for (const KernelNode &node : kernel.nodes)
     if (node.op != Op::constant)
       widest = std::max(widest, lane_bytes(node, kernel.vector_axis));
-  constexpr int64_t most_bytes = 64; // of a vector in a row home
   const int64_t bytes_of_most = target.scalable ? most_vector_bits / 8 : target.vector_bits / 8;
-  int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes_of_most, most_bytes) * bytes / bytes_of_most;
+  int64_t bytes = target.vector_bits / 8, doubled = std::min(2 * bytes_of_most, vector_bytes) * bytes / bytes_of_most;
   if (kernel.recipe == Recipe::loop && has_long_functions(kernel) && kernel.axes[kernel.vector_axis].size >= 4 * doubled / widest)
     bytes = doubled;
   return llvm::ElementCount::get(static_cast<unsigned>(bytes / widest), target.scalable);

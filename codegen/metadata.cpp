@@ -10,6 +10,14 @@
 #include <cassert>
 
 namespace nnc {
+
+// The C interface numbers dtypes as we do.
+static_assert(static_cast<int>(DType::f32) == NNC_F32 && static_cast<int>(DType::f64) == NNC_F64 &&
+              static_cast<int>(DType::u8) == NNC_U8 && static_cast<int>(DType::i32) == NNC_I32 &&
+              static_cast<int>(DType::i64) == NNC_I64 && static_cast<int>(DType::boolean) == NNC_BOOL &&
+              static_cast<int>(DType::bf16) == NNC_BF16 && static_cast<int>(DType::f16) == NNC_F16 &&
+              static_cast<int>(DType::i8) == NNC_I8);
+
 namespace {
 
 class Metadata {
@@ -46,8 +54,8 @@ public:
     std::vector<llvm::Constant *> shape;
     for (int64_t size : type.shape)
       shape.push_back(u64(size));
-    return record(sizeof(nnc_tensor_info), {u32(abi_dtype(type.dtype)), string(name), u64(type.shape.size()), array(shape),
-                                            u64(type.bytes()), u64(offset), u32(trained), u32(0)});
+    return record(sizeof(nnc_tensor_info), {u32(static_cast<uint32_t>(type.dtype)), string(name), u64(type.shape.size()),
+                                            array(shape), u64(type.bytes()), u64(offset), u32(trained), u32(0)});
   }
 
   llvm::Constant *tensors(const std::vector<PlanValue> &values) {
@@ -69,30 +77,6 @@ public:
   }
 
 private:
-  static uint32_t abi_dtype(DType dtype) {
-    switch (dtype) {
-    case DType::f32:
-      return NNC_F32;
-    case DType::f64:
-      return NNC_F64;
-    case DType::u8:
-      return NNC_U8;
-    case DType::i32:
-      return NNC_I32;
-    case DType::i64:
-      return NNC_I64;
-    case DType::boolean:
-      return NNC_BOOL;
-    case DType::bf16:
-      return NNC_BF16;
-    case DType::f16:
-      return NNC_F16;
-    case DType::i8:
-      return NNC_I8;
-    }
-    return 0; // unreachable: all dtypes are above
-  }
-
   llvm::Module &module;
   llvm::IRBuilder<> b;
 };

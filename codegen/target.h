@@ -17,7 +17,7 @@ class TargetMachine;
 
 namespace nnc {
 
-// The widest vector that rows in scratch memory have room for, and that code for scalable ones runs on.
+// The widest vector that code for scalable ones runs on.
 inline constexpr int most_vector_bits = 512;
 
 struct Target {

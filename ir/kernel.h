@@ -124,6 +124,9 @@ inline bool is_load(Op op) { return op == Op::arg || op == Op::gather; }
 // How a partial root takes up one more term.
 inline Op combining_op(Op op) { return op == Op::scatter_add ? Op::sum : op; }
 
+// Of the widest registers that code is made for: the room that a vector has in a scratch slot.
+inline constexpr int64_t vector_bytes = 64;
+
 // Bytes of an element of a row that is being sorted: its key and its place in one integer; and of the scratch slot.
 inline int64_t sort_pair_bytes(DType key) { return dtype_size(key) <= 4 ? 8 : 16; }
 inline int64_t sort_scratch_bytes(DType key, int64_t size) { return 2 * (size + 1) * sort_pair_bytes(key); }

@@ -71,6 +71,7 @@ struct Plan {
 
 // Alignment in bytes of the state block, the workspace, and of every buffer in them.
 inline constexpr int64_t buffer_alignment = 64;
+constexpr int64_t aligned(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
 
 std::string plan_text(const Plan &plan);
 

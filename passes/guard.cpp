@@ -38,7 +38,7 @@ public:
 
   void run() {
     const std::vector<Step> old = std::move(entry_.steps);
-    block_.offset = (entry_.workspace_bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    block_.offset = aligned(entry_.workspace_bytes);
     block_.bytes = plan_.kernels[fill_].pointers[0].elements;
     entry_.workspace_bytes = block_.offset + block_.bytes;
     entry_.steps.clear();

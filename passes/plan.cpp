@@ -24,8 +24,6 @@ namespace nnc {
 
 namespace {
 
-int64_t aligned(int64_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
-
 // Kernels and constants of the whole plan, each distinct one once.
 class Pool {
 public:

@@ -3,12 +3,6 @@
 
 namespace nnc {
 
-static_assert(static_cast<int>(DType::f32) == NNC_F32 && static_cast<int>(DType::f64) == NNC_F64 &&
-              static_cast<int>(DType::u8) == NNC_U8 && static_cast<int>(DType::i32) == NNC_I32 &&
-              static_cast<int>(DType::i64) == NNC_I64 && static_cast<int>(DType::boolean) == NNC_BOOL &&
-              static_cast<int>(DType::bf16) == NNC_BF16 && static_cast<int>(DType::f16) == NNC_F16 &&
-              static_cast<int>(DType::i8) == NNC_I8);
-
 nnc_tensor_info Description::tensor(const std::string &name, const Type &type) {
   nnc_tensor_info info{};
   info.struct_size = sizeof info;

@@ -91,7 +91,7 @@ Plan signature(const Module &module) {
   plan.model = module.files[0];
   for (const State &state : module.states) {
     plan.states.push_back({state, plan.state_bytes});
-    plan.state_bytes += (state.type.bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    plan.state_bytes += aligned(state.type.bytes());
   }
   for (const Function &function : module.functions) {
     PlanEntry &entry = plan.entries.emplace_back();
