@@ -246,7 +246,7 @@ void EntryModule::emit_pick() {
   auto *unknown = BasicBlock::Create(b.getContext(), "unknown", pick);
   auto *known = BasicBlock::Create(b.getContext(), "known", pick);
   Value *cached = load_context(context, context_isa);
-  b.CreateCondBr(b.CreateIsNull(cached), unknown, known);
+  b.CreateCondBr(b.CreateICmpULT(cached, b.getInt64(detected_isa(module))), unknown, known);
   b.SetInsertPoint(unknown);
   Value *detected = b.CreateCall(detect);
   b.CreateStore(detected, context_field(context, context_isa));

@@ -83,8 +83,9 @@ constexpr Feature features[] = {
     {"fma4", leaf_ext_1, ecx, 16, ymm},
     {"xop", leaf_ext_1, ecx, 11, ymm},
     {"tbm", leaf_ext_1, ecx, 21, no_state},
+    {"sse4a", leaf_ext_1, ecx, 6, no_state},
 };
-static_assert(std::size(features) < 63);
+static_assert(std::size(features) <= most_features);
 
 struct Registers {
   Value *value[4];
@@ -178,13 +179,18 @@ uint64_t required_isa(const llvm::TargetMachine &machine) {
   return word;
 }
 
+uint64_t detected_isa(const llvm::Module &module) {
+  const size_t known = arch(module) == llvm::Triple::x86_64 ? std::size(features) : aarch64_feature_count;
+  return isa_detected | uint64_t(known) << most_features;
+}
+
 llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symbol) {
   llvm::IRBuilder<> b(module.getContext());
   auto *type = llvm::FunctionType::get(b.getInt64Ty(), false);
   auto *function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, symbol, module);
   b.SetInsertPoint(BasicBlock::Create(b.getContext(), "", function));
   Value *word = arch(module) == llvm::Triple::x86_64 ? emit_x86_word(b) : emit_aarch64_word(b);
-  b.CreateRet(b.CreateOr(word, b.getInt64(isa_detected)));
+  b.CreateRet(b.CreateOr(word, b.getInt64(detected_isa(module))));
   return function;
 }
 

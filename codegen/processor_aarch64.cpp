@@ -6,7 +6,7 @@
 #include "codegen/processor_aarch64.h"
 
 #include "codegen/feature_table.h"
-#include "codegen/target.h"
+#include "codegen/processor.h"
 
 #include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/Module.h>
@@ -42,7 +42,7 @@ constexpr Feature features[] = {
     {"dotprod", isar0, 44, 1},   {"i8mm", isar1, 52, 1},         {"sha3", isar0, 32, 1},
     {"complxnum", isar1, 16, 1}, {"mops", isar2, 16, 1},         {"cssc", isar2, 52, 1},
 };
-static_assert(std::size(features) < 63);
+static_assert(std::size(features) <= most_features);
 
 Value *emit_read(llvm::IRBuilder<> &b, const std::string &instruction, const char *constraints) {
   auto *assembly = llvm::InlineAsm::get(llvm::FunctionType::get(b.getInt64Ty(), false), instruction, constraints,
@@ -74,6 +74,8 @@ Value *field_at_least(llvm::IRBuilder<> &b, Value *word, Value *shift, Value *le
 }
 
 } // namespace
+
+const size_t aarch64_feature_count = std::size(features);
 
 uint64_t required_aarch64_isa(const llvm::MCSubtargetInfo &machine) {
   uint64_t word = 0;
