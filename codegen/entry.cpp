@@ -448,23 +448,21 @@ llvm::Function *EntryModule::emit_call(const PlanEntry &entry, llvm::Function *t
   llvm::Function *function =
       create(i32, {ptr, ptr, ptr, ptr, ptr}, typed->getName().str() + ".call", llvm::GlobalValue::InternalLinkage);
   auto *refuse = BasicBlock::Create(b.getContext(), "refuse", function);
-  auto *call = BasicBlock::Create(b.getContext(), "call", function);
-  Value *inputs = function->getArg(3), *outputs = function->getArg(4), *null = b.getFalse();
+  auto *code = llvm::PHINode::Create(i32, 3, "", refuse);
+  Value *inputs = function->getArg(3), *outputs = function->getArg(4);
+  picked(function->getArg(0), refuse, code); // which comes before null pointers
   if (!entry.inputs.empty())
-    null = b.CreateOr(null, b.CreateIsNull(inputs));
+    leave_if(b.CreateIsNull(inputs), NNC_NULL_POINTER, refuse, code);
   if (!entry.outputs.empty())
-    null = b.CreateOr(null, b.CreateIsNull(outputs));
-  b.CreateCondBr(null, refuse, call);
-  b.SetInsertPoint(refuse);
-  b.CreateRet(b.getInt32(NNC_NULL_POINTER));
-
-  b.SetInsertPoint(call);
+    leave_if(b.CreateIsNull(outputs), NNC_NULL_POINTER, refuse, code);
   std::vector<Value *> arguments = {function->getArg(0), function->getArg(1), function->getArg(2)};
   for (size_t i = 0; i < entry.inputs.size(); i++)
     arguments.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, inputs, i)));
   for (size_t i = 0; i < entry.outputs.size(); i++)
     arguments.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, outputs, i)));
   b.CreateRet(b.CreateCall(typed, arguments));
+  b.SetInsertPoint(refuse);
+  b.CreateRet(code);
   return function;
 }
 

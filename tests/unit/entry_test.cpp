@@ -101,6 +101,7 @@ TEST(Entry, RefusesWhatItCannotRun) {
   expect(NNC_MISALIGNED, &c.context, state, workspace, {x + 2, &c.label}, {y, c.slots});
   expect(NNC_MISALIGNED, &c.context, state, workspace, {x, &c.label}, {y + 1, c.slots});
   EXPECT_EQ(c.step.call(&c.context, state, workspace, nullptr, nullptr), NNC_NULL_POINTER);
+  EXPECT_EQ(c.step.call(nullptr, state, workspace, nullptr, nullptr), NNC_BAD_CONTEXT) << "comes first";
   EXPECT_EQ(c.image(), before);
 
   nnc_context context = c.context;
@@ -285,7 +286,7 @@ TEST(Entry, SetsTheFloatModeAndRestoresIt) {
     other.label = 11;
     const int32_t failed = other();
     const unsigned after_failure = _mm_getcsr();
-    const int32_t refused = other.step.call(nullptr, nullptr, nullptr, nullptr, nullptr);
+    const int32_t refused = other.step.call(&other.context, nullptr, nullptr, nullptr, nullptr);
     const unsigned after_refusal = _mm_getcsr();
     _mm_setcsr(before);
     EXPECT_EQ(code, NNC_OK);
