@@ -2,7 +2,9 @@
 // so its ELF headers are compared with its size first. What is in the file otherwise is trusted, as any library's code is.
 #include "runtime/model.h"
 
+#include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include <dlfcn.h>
@@ -58,17 +60,37 @@ const nnc_model_info *check_info(const std::string &file, const nnc_model_info *
     throw FileError(file, "made for version " + std::to_string(info->abi_version) + " of the C interface; this is version " +
                               std::to_string(NNC_ABI_VERSION));
   // Fields are only ever appended, so a longer struct is a newer one, and good. None is shorter than in version 1.
-  bool known = info->struct_size >= 144;
-  auto check = [&](const auto *first, uint64_t count, uint32_t least) {
-    known = known && (count == 0 || first->struct_size >= least);
+  const auto known = [](const auto &list, uint32_t least) {
+    for (const auto &element : list)
+      if (element.struct_size < least || element.struct_size != list[0].struct_size)
+        return false;
+    return true;
   };
-  check(info->entries, info->entry_count, 96);
-  check(info->states, info->state_count, 56);
-  check(info->variants, info->variant_count, 24);
-  if (!known)
+  const auto known_entries = [&](const InfoList<nnc_entry_info> &entries) {
+    if (!known(entries, 96))
+      return false;
+    for (const nnc_entry_info &entry : entries)
+      if (!known(inputs(entry), 56) || !known(outputs(entry), 56))
+        return false;
+    return true;
+  };
+  if (info->struct_size < 144 || !known_entries({info->entries, info->entry_count}) ||
+      !known(InfoList(info->states, info->state_count), 56) || !known(InfoList(info->variants, info->variant_count), 24))
     throw FileError(file,
                     "its description is shorter than version " + std::to_string(NNC_ABI_VERSION) + " of the C interface says");
   return info;
+}
+
+// The file under a path that was never opened: glibc takes one that it knows for the file that it opened then, which may have
+// been compiled anew. Under a new one it compares the files.
+std::string fresh_path(const std::string &file) {
+  static std::atomic<unsigned> serial = 0;
+  std::error_code gone; // then dlopen says so
+  const std::filesystem::path whole = std::filesystem::canonical(file, gone);
+  std::string path = whole.parent_path().string() + "/";
+  for (unsigned n = ++serial; n > 0; n /= 2)
+    path += n % 2 ? "./" : "/";
+  return path + whole.filename().string();
 }
 
 template <typename T> const T *find(const InfoList<T> &list, std::string_view name) {
@@ -130,9 +152,7 @@ std::string result_text(const nnc_entry_info &entry, int32_t code) {
 
 Model Model::load(const std::string &file) {
   check_elf(file);
-  // A name without a slash would be searched for in the system's folders.
-  const std::string path = file.find('/') == file.npos ? "./" + file : file;
-  void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void *handle = dlopen(fresh_path(file).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle)
     throw FileError(file, dlerror());
   std::shared_ptr<void> code(handle, [](void *library) { dlclose(library); });
@@ -185,10 +205,12 @@ void Session::use_variant(std::string_view cpu) {
   for (const nnc_variant_info &variant : model_.variants()) {
     ++number;
     if (cpu == variant.cpu) {
-      context_.variant = number;
-      if (!model_.picked(context_))
+      nnc_context asked = context_;
+      asked.variant = number;
+      if (!model_.picked(asked))
         throw std::runtime_error(std::string(model_.info().model) + ": this processor lacks instructions of the variant `" +
                                  variant.cpu + "`");
+      context_.variant = number;
       return;
     }
   }
