@@ -12,8 +12,8 @@
 namespace nnc {
 namespace {
 
-// Keywords of C and C++, macros that compilers define without a leading underscore, names from the header's own
-// declarations. Only parameters can meet them: all other names begin with the model's.
+// Keywords of C and C++, macros with small letters of compilers and of the headers that hosts include, names from the header's
+// own declarations. Only parameters can meet them: all other names begin with the model's.
 constexpr const char *reserved_parameters =
     "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await "
     "co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do "
@@ -21,7 +21,7 @@ constexpr const char *reserved_parameters =
     "new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict "
     "return short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try "
     "typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq linux "
-    "unix i386 uint8_t int32_t int64_t nnc_context context state workspace";
+    "unix i386 complex imaginary errno int8_t uint8_t uint16_t int32_t int64_t nnc_context context state workspace";
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -32,6 +32,14 @@ std::string identifier(std::string_view text, std::string_view prefix_if_needed)
     name += is_letter(c) || is_digit(c) ? c : '_';
   if (name.empty() || !is_letter(name[0])) // a leading `_` belongs to the compiler
     name = std::string(prefix_if_needed) + name;
+  return name;
+}
+
+// Macros are written in capitals (NULL, M_PI; <complex.h> has I, too). A parameter's name is nobody's but the reader's.
+std::string parameter(std::string_view text, std::string_view prefix_if_needed) {
+  std::string name = identifier(text, prefix_if_needed);
+  if (name == "I" || (name.size() > 1 && name == upper(name)))
+    name += '_';
   return name;
 }
 
@@ -90,9 +98,9 @@ ArtefactNames artefact_names(const Plan &plan, const std::vector<std::string> &c
     std::istringstream reserved(reserved_parameters);
     std::set<std::string> parameters{std::istream_iterator<std::string>(reserved), {}};
     for (const PlanValue &input : entry.inputs)
-      e.inputs.push_back(unique(identifier(input.name, "in_"), parameters));
+      e.inputs.push_back(unique(parameter(input.name, "in_"), parameters));
     for (const PlanValue &output : entry.outputs)
-      e.outputs.push_back(unique(identifier(output.name, "out_"), parameters));
+      e.outputs.push_back(unique(parameter(output.name, "out_"), parameters));
     names.entries.push_back(std::move(e));
   }
   return names;

@@ -286,7 +286,29 @@ TEST_F(Library, RefusesFilesThatAreNoModels) {
                      "const nnc_model_info *nnc_model(void) { return &info; }");
   shell("gcc -shared -fPIC later.c -o later.so");
   EXPECT_THAT(message(path("later.so")), HasSubstr("version 99"));
+  put("odd.c", "#include \"" + source_dir() +
+                   "/runtime/abi.h\"\n"
+                   "static const nnc_tensor_info inputs[2] = {{sizeof inputs[0]}, {9}};\n"
+                   "static const nnc_entry_info entry = {sizeof entry, 2, \"f\", \"\", inputs};\n"
+                   "static const nnc_model_info info = {sizeof info, NNC_ABI_VERSION, .entries = &entry, .entry_count = 1};\n"
+                   "const nnc_model_info *nnc_model(void) { return &info; }");
+  shell("gcc -shared -fPIC odd.c -o odd.so");
+  EXPECT_THAT(message(path("odd.so")), HasSubstr("shorter than version 1"));
   EXPECT_EQ(message(put("good.so", whole)), "");
+}
+
+TEST_F(Library, LoadsWhatTheFileHoldsNow) {
+  const auto made_of = [&](const std::string &hash) {
+    ArtefactOptions options = hand_made::options();
+    options.source_hash = hash;
+    std::filesystem::remove(path("changing.so")); // as OutputFile does, which renames: the old one stays mapped
+    put("changing.so", shared_library(compile_plan(hand_made::plan(), make_target(), options)));
+    return Model::load(path("changing.so"));
+  };
+  const Model one = made_of("one"), two = made_of("two"), again = Model::load(path("changing.so"));
+  EXPECT_STREQ(one.info().source_hash, "one");
+  EXPECT_STREQ(two.info().source_hash, "two");
+  EXPECT_EQ(&again.info(), &two.info()); // mapped once
 }
 
 TEST_F(Library, FindsAFileWithoutASlashInItsName) {
@@ -334,17 +356,20 @@ TEST_F(Library, NamesAreValidC) {
     e.checks = {{"no */ end ?\?/", {}}};
     return e;
   };
-  plan.entries = {entry("info", {"class", "state", "x"}, {"X", "x", "float", "0", ""}), entry("a", {"b_c"}, {}),
-                  entry("a_b", {"c"}, {}), entry("A_B", {"c"}, {})};
+  plan.entries = {entry("info", {"class", "state", "x"}, {"X", "x", "float", "0", ""}),
+                  entry("a", {"b_c", "NULL", "I", "M_PI", "int8_t", "complex", "errno"}, {}), entry("a_b", {"c"}, {}),
+                  entry("A_B", {"c"}, {})};
   const ArtefactNames names = artefact_names(plan);
   EXPECT_EQ(names.model, "model_2_layers____v2");
   EXPECT_NE(names.entries[0].function, names.info);
   EXPECT_THAT(names.entries[0].inputs, testing::ElementsAre("class_", "state_", "x"));
   EXPECT_THAT(names.entries[0].outputs, testing::ElementsAre("X", "x_", "float_", "out_0", "out_"));
+  EXPECT_THAT(names.entries[1].inputs, testing::ElementsAre("b_c", "NULL_", "I_", "M_PI_", "int8_t_", "complex_", "errno_"));
   EXPECT_EQ(names.entries[3].function, "model_2_layers____v2_A_B");
 
   put("odd.h", c_header(plan));
-  put("odd.c", "#include \"odd.h\"\n#include \"odd.h\"\nint main(void) { return MODEL_2_LAYERS____V2_STATE_BYTES; }\n");
+  put("odd.c", "#include <complex.h>\n#include <errno.h>\n#include <math.h>\n#include <stdio.h>\n"
+               "#include \"odd.h\"\n#include \"odd.h\"\nint main(void) { return MODEL_2_LAYERS____V2_STATE_BYTES; }\n");
   shell("gcc -std=c99 -Wall -Wextra -Werror -pedantic -c odd.c");
   shell("cp odd.c odd.cpp && g++ -std=c++20 -Wall -Wextra -Werror -pedantic -c odd.cpp");
 
