@@ -10,7 +10,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <filesystem>
 
 namespace nnc {
@@ -85,7 +84,7 @@ void run_everywhere(const std::string &file) {
         if (actual.code != NNC_OK) {
           EXPECT_EQ(actual.state, before);
         }
-        std::memcpy(contestant.engine->state(), outcomes[0].state.data(), outcomes[0].state.size());
+        std::ranges::copy(outcomes[0].state, contestant.engine->state());
       }
       if (outcomes[0].code == NNC_OK || testing::Test::HasFailure())
         break;
@@ -108,7 +107,7 @@ void agree_in_double(const std::string &file) {
       const Buffers given = random_inputs(entry_of(*compiled, name), seed++, bound);
       outcome = call(*compiled, name, given);
       expect_near(*compiled, name, outcome, call(*interpreter, name, given));
-      std::memcpy(interpreter->state(), outcome.state.data(), outcome.state.size());
+      std::ranges::copy(outcome.state, interpreter->state());
       if (outcome.code == NNC_OK || testing::Test::HasFailure())
         return;
     }
