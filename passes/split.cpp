@@ -44,12 +44,15 @@ std::vector<Value> gradients_of(const Function &entry) {
   return gradients;
 }
 
-// What a gradient is called: after the parameter it is by.
+// What a gradient is called: after the parameter it is by, `d_mlp_dense_0_w`.
 std::string gradient_name(const Module &module, const Function &entry, Value gradient) {
   const Value x = entry.node(gradient).operands[static_cast<size_t>(gradient.index) + 1]; // operand 0 is what is derived
   const int state = x.node < entry.args ? entry.arg_info[x.node].state : -1;
-  const std::string name = state >= 0 ? module.states[state].path : entry.node(x).names[x.index];
-  return "d." + (name.empty() ? std::to_string(gradient.node) : name);
+  std::string name = state >= 0 ? module.states[state].path : entry.node(x).names[x.index];
+  if (name.empty())
+    name = std::to_string(gradient.node);
+  std::ranges::replace_if(name, [](char c) { return c == '/' || c == '.'; }, '_');
+  return "d_" + name;
 }
 
 bool requests_gradient(const Node &node) {
@@ -73,10 +76,12 @@ public:
     std::set<std::string> names;
     for (const Result &result : entry.function_results)
       names.insert(result.name);
+    for (int a = 0; a < entry.args; ++a)
+      names.insert(entry.nodes[a].names[0]);
     for (Value gradient : gradients_) {
       std::string name = gradient_name(module, entry, gradient);
       while (!names.insert(name).second)
-        name += "'";
+        name += '_';
       names_.push_back(name);
     }
     find_updated();

@@ -74,6 +74,18 @@ TEST(split, halves_are_the_step) {
   expect_same(source + "/tests/programs/12_gan.nn", "gen_step", {{"batch", "8"}});     // batch_norm
 }
 
+TEST(split, gradients_have_names_of_their_own) {
+  const Folder folder;
+  folder.write("m.nn", "net small(x) { return dense(dense(x, 2), 1) }\n"
+                       "entry step(x: f32[2, 2], d_small_dense_0_w: f32) {\n"
+                       "  update sgd(sum(small(x)) * d_small_dense_0_w, lr = 1)\n"
+                       "}\n");
+  const Ran ran = folder.run("$NNC m.nn --split step --emit=ir >a.nnir && $NNC a.nnir --emit=ir >b.nnir && diff a.nnir b.nnir");
+  EXPECT_EQ(ran.code, 0) << ran.out << ran.err;
+  EXPECT_THAT(folder.read("a.nnir"), HasSubstr("d_small_dense_1_b = "));
+  EXPECT_THAT(folder.read("a.nnir"), HasSubstr("d_small_dense_0_w_ = "));
+}
+
 TEST(split, says_what_is_wrong) {
   const Folder folder;
   folder.write("m.nn", "param w: f32[2] = [3, 4]\n"
