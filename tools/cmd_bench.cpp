@@ -76,20 +76,16 @@ Measured measure(const std::function<void()> &call, bool own_time) {
 int bench_command(int argc, const char *const *argv) {
   Words words({"MODEL", "ENTRY"});
   cl::opt<bool> json("json", cl::desc("one line of JSON instead of sentences"), cl::cat(general_options()));
-  RunFlags run_flags;
-  BuildFlags flags;
+  RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
-  const unsigned threads = run_flags.threads();
+  const unsigned threads = flags.threads();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
-  BuildOptions options = flags.options();
-  options.perf = run_flags.perf;
-  const std::unique_ptr<Engine> engine = open_engine(engine_kind("", names[0]), names[0], options, pool.get(), {names[1]});
-  if (!run_flags.variant.empty())
-    engine->use_variant(run_flags.variant);
+  const std::unique_ptr<Engine> engine =
+      open_engine(engine_kind(flags.engine, names[0]), names[0], flags.options(), pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
-  start_state(*engine, run_flags.seed(), "");
+  start_state(*engine, flags.seed(), flags.weights);
 
   std::vector<std::vector<std::byte>> values, results;
   std::vector<const void *> in;

@@ -50,28 +50,17 @@ int run_command(int argc, const char *const *argv) {
                            cl::cat(general_options()));
   cl::list<std::string> out("out", cl::desc("write a result to this .npy file"), cl::value_desc("NAME=FILE"),
                             cl::cat(general_options()));
-  cl::opt<std::string> engine_name("engine",
-                                   cl::desc("what runs it: jit (the default), interp (the reference interpreter), "
-                                            "plan (the interpreter of plans), so (through a shared library)"),
-                                   cl::value_desc("ENGINE"), cl::cat(general_options()));
-  cl::opt<std::string> weights("weights", cl::desc("start from this .safetensors file"), cl::value_desc("FILE"),
-                               cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state afterwards to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
-  RunFlags run_flags;
-  BuildFlags flags;
+  RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
-  const unsigned threads = run_flags.threads();
-  const int64_t seed = run_flags.seed();
+  const unsigned threads = flags.threads();
+  const int64_t seed = flags.seed();
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
-  BuildOptions options = flags.options();
-  options.perf = run_flags.perf;
   const std::unique_ptr<Engine> engine =
-      open_engine(engine_kind(engine_name, names[0]), names[0], options, pool.get(), {names[1]});
-  if (!run_flags.variant.empty())
-    engine->use_variant(run_flags.variant);
+      open_engine(engine_kind(flags.engine, names[0]), names[0], flags.options(), pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
   const std::map<std::string, std::string> given = by_name(in, "in", entry.name, inputs(entry));
   const std::map<std::string, std::string> wanted = by_name(out, "out", entry.name, outputs(entry));
@@ -87,7 +76,7 @@ int run_command(int argc, const char *const *argv) {
     results.push_back({std::string(dtype_text(output.dtype)),
                        {output.shape, output.shape + output.rank},
                        std::vector<std::byte>(output.bytes)});
-  start_state(*engine, seed, weights);
+  start_state(*engine, seed, flags.weights);
 
   std::vector<const void *> input_pointers;
   for (const HostTensor &value : values)

@@ -124,19 +124,14 @@ int train_command(int argc, const char *const *argv) {
                             cl::cat(general_options()));
   cl::list<std::string> eval_list("eval-data", cl::desc("examples for an input of that entry"), cl::value_desc("NAME=FILE"),
                                   cl::cat(general_options()));
-  cl::opt<std::string> engine_name("engine", cl::desc("what runs it: jit (the default), interp, plan, so"),
-                                   cl::value_desc("ENGINE"), cl::cat(general_options()));
-  cl::opt<std::string> weights("weights", cl::desc("start from this .safetensors file"), cl::value_desc("FILE"),
-                               cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state at the end to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
-  RunFlags run_flags;
-  BuildFlags flags;
+  RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
-  const unsigned threads = run_flags.threads();
-  const int64_t seed = run_flags.seed(), epochs = whole_number(epochs_text, "epochs", 0, INT64_MAX);
+  const unsigned threads = flags.threads();
+  const int64_t seed = flags.seed(), epochs = whole_number(epochs_text, "epochs", 0, INT64_MAX);
   const std::string &file = names[0], &entry_name = names[1];
   const Assignments data = assignments(data_list, "data"), fixed = assignments(in_list, "in"),
                     eval_data = assignments(eval_list, "eval-data");
@@ -144,15 +139,12 @@ int train_command(int argc, const char *const *argv) {
     throw Error("--eval-data needs --eval ENTRY");
 
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
-  const EngineKind kind = engine_kind(engine_name, file);
-  BuildOptions options = flags.options();
-  options.perf = run_flags.perf;
+  const EngineKind kind = engine_kind(flags.engine, file);
+  const BuildOptions options = flags.options();
   std::vector<std::string> keep{entry_name};
   if (!eval.empty())
     keep.push_back(eval);
   const std::unique_ptr<Engine> engine = open_engine(kind, file, options, pool.get(), keep);
-  if (!run_flags.variant.empty())
-    engine->use_variant(run_flags.variant);
   const nnc_entry_info &entry = entry_of(*engine, entry_name);
   const nnc_entry_info &eval_entry = eval.empty() ? entry : entry_of(*engine, eval);
   check_names(data, "data", {&entry});
@@ -167,7 +159,7 @@ int train_command(int argc, const char *const *argv) {
     if (test->rest() != 0)
       test->compile_rest(kind, file, options, pool.get());
   }
-  start_state(*engine, seed, weights);
+  start_state(*engine, seed, flags.weights);
 
   const int64_t examples = train.data().examples();
   Progress progress(epochs, examples);

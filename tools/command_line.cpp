@@ -200,4 +200,11 @@ BuildOptions BuildFlags::options() const {
   return result;
 }
 
+BuildOptions RunFlags::options() const {
+  BuildOptions result = BuildFlags::options();
+  result.variant = variant;
+  result.perf = perf;
+  return result;
+}
+
 } // namespace nnc

@@ -80,22 +80,28 @@ struct BuildFlags : SetFlags {
   BuildOptions options() const;
 };
 
-// --threads, --seed, --perf.
-struct RunFlags {
+// How what was compiled runs.
+struct RunFlags : BuildFlags {
   cl::opt<std::string> threads_text{"threads", cl::desc("threads that run it (1); the results do not depend on them"),
                                     cl::value_desc("N"), cl::init("1"), cl::cat(general_options())};
   cl::opt<std::string> seed_text{"seed", cl::desc("seed of `init`, and of the order of training examples (0)"),
                                  cl::value_desc("N"), cl::init("0"), cl::cat(general_options())};
-
-  cl::opt<bool> perf{"perf", cl::desc("write down code and lines for Linux' perf: /tmp/perf-PID.map, and a jitdump"),
-                     cl::cat(compile_options())};
+  cl::opt<std::string> weights{"weights", cl::desc("start from this .safetensors file"), cl::value_desc("FILE"),
+                               cl::cat(general_options())};
+  cl::opt<std::string> engine{"engine",
+                              cl::desc("what runs it: jit (the default), interp (the reference interpreter), plan (the "
+                                       "interpreter of plans), so (through a shared library)"),
+                              cl::value_desc("ENGINE"), cl::cat(general_options())};
   cl::opt<std::string> variant{"variant",
                                cl::desc("run this variant of the kernels, one of those that --cpu named (the best that "
                                         "the processor can)"),
                                cl::value_desc("CPU"), cl::cat(general_options())};
+  cl::opt<bool> perf{"perf", cl::desc("write down code and lines for Linux' perf: /tmp/perf-PID.map, and a jitdump"),
+                     cl::cat(compile_options())};
 
   unsigned threads() const { return static_cast<unsigned>(whole_number(threads_text, "threads", 1, 1024)); }
   int64_t seed() const { return whole_number(seed_text, "seed", INT64_MIN, INT64_MAX); }
+  BuildOptions options() const;
 };
 
 // MODEL, or MODEL ENTRY: the words of a command line that are no options. Names in brackets, at the end, may be left out.

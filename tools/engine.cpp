@@ -25,7 +25,10 @@ namespace {
 
 class CompiledEngine : public Engine {
 public:
-  CompiledEngine(Model model, ThreadPool *pool) : session_(std::move(model), pool) {}
+  CompiledEngine(Model model, ThreadPool *pool, const std::string &variant) : session_(std::move(model), pool) {
+    if (!variant.empty())
+      session_.use_variant(variant);
+  }
 
   const Model &model() const override { return session_.model(); }
   std::byte *state() const override { return session_.state(); }
@@ -33,7 +36,6 @@ public:
     session_.call(entry, inputs, outputs);
   }
   void touch() override { session_.touch(); }
-  void use_variant(const std::string &cpu) override { session_.use_variant(cpu); }
 
 private:
   Session session_;
@@ -51,9 +53,6 @@ public:
     const size_t index = &entry - model_.info().entries;
     if (const int failed = run(index, inputs, outputs); failed >= 0)
       throw CallError(NNC_CHECK + failed, fmt::format("{}: {}", entry.name, entry.checks[failed]));
-  }
-  void use_variant(const std::string &cpu) override {
-    throw Error(fmt::format("--variant={}: an interpreter has no variants; a .so has, and --engine=jit", cpu));
   }
 
 protected:
@@ -170,7 +169,7 @@ Model load_as_library(const Artefact &artefact) {
 std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
                                     const std::vector<std::string> &keep) {
   if (!is_source_file(file))
-    return std::make_unique<CompiledEngine>(Model::load(file), pool);
+    return std::make_unique<CompiledEngine>(Model::load(file), pool, options.variant);
   if (kind == EngineKind::interp) {
     SourceModule source = read_source(file, options);
     PassOptions passes = options.passes;
@@ -192,9 +191,9 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
   }
   const Build build = build_model(file, options, keep);
   if (kind == EngineKind::so)
-    return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool);
+    return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool, options.variant);
   LoadedCode loaded = load_jit(build.artefact, options.perf);
-  return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool);
+  return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool, options.variant);
 }
 
 } // namespace
@@ -221,6 +220,8 @@ std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, co
         fmt::format("{}: --perf is for code that lies in no file (--engine=jit); in a library made with -g perf finds lines by "
                     "itself",
                     file));
+  if (!options.variant.empty() && (kind == EngineKind::interp || kind == EngineKind::plan))
+    throw Error(fmt::format("--variant={}: an interpreter has no variants; a .so has, and --engine=jit", options.variant));
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<Engine> engine = make_engine(kind, file, options, pool, keep);
   if (is_source_file(file))

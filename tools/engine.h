@@ -29,9 +29,6 @@ public:
   // To be called after the state was written from outside.
   virtual void touch() {}
 
-  // Which of the kernels' variants runs, by its cpu; throws Error where there is none.
-  virtual void use_variant(const std::string &cpu) = 0;
-
   double compile_milliseconds = 0; // 0: nothing was compiled
 };
 

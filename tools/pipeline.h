@@ -22,6 +22,7 @@ struct BuildOptions {
   std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
   bool debug_info = false;            // -g
   bool perf = false;                  // --perf: code in this process is made known to perf
+  std::string variant;                // --variant: of the kernels, by its cpu; empty: the best
   bool warn = true;                   // print the frontend's warnings on standard error
 };
 
