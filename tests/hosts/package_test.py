@@ -4,8 +4,10 @@ import inspect
 import os
 import pydoc
 import re
+import signal
 import sys
 import threading
+import traceback
 import unittest
 from unittest import mock
 
@@ -103,6 +105,20 @@ def library(name, text, *words):
 
 def state_of(model):
     return {name: np.array(array) for name, array in model.state.items()}
+
+
+def forked(call):
+    """How a child of fork ends that does this."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # one that hangs ends, too
+        try:
+            call()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Case(unittest.TestCase):
@@ -516,6 +532,21 @@ class Threads(unittest.TestCase):
     def test_the_pool_is_used(self):
         file = library("tasks", FAKE % ("sizeof model", 1))
         self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, 5)], [0, 2, 5])
+
+    def test_a_child_of_fork(self):
+        expected = self.trained(nnc.load(folder / "mnist.so"))
+        models = [nnc.load(folder / "mnist.so", threads=16)]
+
+        def train():
+            self.assertEqual(self.trained(models[0]), expected)
+
+        def replace():
+            models[0] = nnc.load(folder / "mnist.so", threads=3)
+            train()
+
+        for call in (train, models.clear, replace):
+            self.assertEqual(forked(call), 0, call)
+        train()
 
 
 if __name__ == "__main__":
