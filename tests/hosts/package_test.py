@@ -493,8 +493,67 @@ class States(Case):
         file.write_bytes(whole)
         self.assertEqual(self.model.load(file), ["more"])
         self.assertEqual(self.model.state["calls"], 0, "carried state stays")
-        with self.assertRaises(FileNotFoundError):
-            self.model.save(folder / "no/such/folder.safetensors")
+
+    def saved(self, name):
+        self.model.save(folder / name)
+        return (folder / name).read_bytes()
+
+    def test_where_a_file_is_written(self):
+        whole = self.saved("plain.safetensors")
+        os.makedirs(folder / "places")
+        long = "places/" + "x" * 255
+        self.assertEqual(self.saved(long), whole)
+        os.symlink(long[7:], folder / "places/link")
+        os.truncate(folder / long, 0)
+        os.chmod(folder / long, 0o640)
+        self.assertEqual(self.saved("places/link"), whole)
+        self.assertTrue(os.path.islink(folder / "places/link"))
+        self.assertEqual(os.stat(folder / long).st_mode & 0o7777, 0o640, "the mode of the file that is replaced")
+        umask = os.umask(0o027)
+        self.saved("places/new")
+        os.umask(umask)
+        self.assertEqual(os.stat(folder / "places/new").st_mode & 0o7777, 0o640)
+        os.mkfifo(folder / "places/pipe")
+        read = []
+        reader = threading.Thread(target=lambda: read.append((folder / "places/pipe").read_bytes()), daemon=True)
+        reader.start()
+        self.model.save(folder / "places/pipe")
+        reader.join(60)
+        self.assertEqual(read, [whole])
+        self.assertEqual(sorted(os.listdir(folder / "places")), sorted([long[7:], "link", "new", "pipe"]))
+
+    def not_saved(self, kind, file):
+        with self.assertRaises(kind) as caught:
+            self.model.save(file)
+        error = caught.exception
+        self.assertEqual(str(error), f"[Errno {error.errno}] {error.strerror}: '{file}'")
+
+    def test_where_no_file_is_written(self):
+        self.not_saved(FileNotFoundError, folder / "no/such/file")
+        self.not_saved(NotADirectoryError, folder / "small.so/file")
+        self.not_saved(IsADirectoryError, folder.path)
+        self.not_saved(OSError, folder / ("x" * 256))
+
+    def test_a_file_that_is_read_only(self):
+        os.chmod(folder.path, 0o755)
+        os.makedirs(folder / "locked")
+        os.chmod(folder / "locked", 0o777)
+        file = folder.write("locked/file", "kept")
+        os.chmod(file, 0o444)
+
+        def save():
+            if os.getuid() == 0:  # who may write to any file
+                os.setuid(65534)
+            self.not_saved(PermissionError, file)
+
+        self.assertEqual(forked(save), 0)
+        self.assertEqual((file.read_text(), os.listdir(folder / "locked")), ("kept", ["file"]))
+
+    def test_an_error_at_the_end(self):
+        kept, names = self.saved("full.safetensors"), set(os.listdir(folder.path))
+        with mock.patch("os.replace", side_effect=OSError(28, "No space left on device", "a", None, "b")):
+            self.not_saved(OSError, folder / "full.safetensors")
+        self.assertEqual((set(os.listdir(folder.path)), (folder / "full.safetensors").read_bytes()), (names, kept))
 
 
 class Threads(unittest.TestCase):
