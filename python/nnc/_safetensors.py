@@ -48,6 +48,9 @@ def _tensor(name: str, entry, data: memoryview) -> tuple[int, int, str, np.ndarr
     if not _sizes(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= len(data):
         text = json.dumps(offsets)
         raise Error(f"tensor `{name}`: data_offsets {text} is no range within the file's {len(data)} bytes of data")
+    # A size of zero makes it empty, but the product of the others must be a number that NumPy can compute with.
+    if math.prod(max(v, 1) for v in shape) * numpy.itemsize > 2**63 - 1:
+        raise Error(f"tensor `{name}`: the shape {shape} of {dtype} overflows 64 bits")
     begin, end = offsets
     size = math.prod(shape) * numpy.itemsize
     if end - begin != size:

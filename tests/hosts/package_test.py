@@ -479,6 +479,8 @@ class States(Case):
             ('{"a":{%s[0,4],"more":1}}' % one, "tensor `a`: its entry does not have just dtype, shape and data_offsets"),
             ('{"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}}', "tensor `a`: dtype F8 is not supported, only F32 F64 "),
             ('{"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}}', "tensor `a`: shape [-4] is no list of at most 32 whole numbers"),
+            ('{"a":{"dtype":"U8","shape":[99999999999999999999,0],"data_offsets":[0,0]}}', "tensor `a`: the shape [99999999999999999999, 0] of u8 overflows 64 bits"),
+            ('{"a":{"dtype":"I32","shape":[2147483648,0,1073741824],"data_offsets":[0,0]}}', "tensor `a`: the shape [2147483648, 0, 1073741824] of i32 overflows 64 bits"),
             ('{"a":{%s[0,8]}}' % one, "tensor `a`: data_offsets [0, 8] is no range within the file's 4 bytes of data"),
             ('{"a":{%s[0,2]}}' % one, "tensor `a`: f32[1] needs 4 bytes, its range 0..2 has 2"),
             ('{"a":{%s[0,4]},"b":{%s[0,4]}}' % (one, one), "tensor `b` begins at byte 0, but the bytes before it end at 4"),
