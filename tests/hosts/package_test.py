@@ -1,5 +1,6 @@
 """The Python package: signatures, what is copied and what is not, state, files, threads, and what is refused."""
 
+import ctypes
 import inspect
 import os
 import pydoc
@@ -376,6 +377,22 @@ class Libraries(Case):
         with self.assertRaises(nnc.Error) as caught:
             model.second()
         self.assertEqual((caught.exception.code, caught.exception.name), (42, "NNC_FAKE"))
+
+    def test_a_file_that_was_compiled_again(self):
+        def load(factor):
+            folder.write("again.nn", f"entry f(x: f32[2]) {{ return y = {factor} * x }}\n")
+            folder.run(NNC, "again.nn", "-o", "again.so")
+            return nnc.load(folder / "again.so")
+
+        old, new = load(2), load(3)
+        self.assertEqual([model.f([1, 2]).y.tolist() for model in (old, new, old.copy())], [[2, 4], [3, 6], [2, 4]])
+        same = [new] + [nnc.load(folder / "again.so") for _ in range(5)]
+        code = {ctypes.cast(model.entries["f"].call, ctypes.c_void_p).value for model in same}
+        self.assertEqual(len(code), 1, "a file that is still the same is not loaded again")
+
+    def test_a_function_that_is_missing(self):
+        library("unlinked", "int other(void); int nnc_model(void) { return other(); }")
+        self.refused("unlinked.so", "undefined symbol: other")
 
     def test_without_a_slash(self):
         here = os.getcwd()
