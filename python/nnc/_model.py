@@ -272,7 +272,8 @@ class Model:
             if entry.writes_state and np.may_share_memory(array, self._state):
                 array = array.copy()
             inputs.append(array)
-        chosen = given.get("out") or {}
+        chosen = given.get("out")
+        chosen = {} if chosen is None else chosen
         outputs = self._outputs(method, chosen, inputs)
         with self._lock:
             self._run(entry, inputs, outputs)
@@ -281,7 +282,9 @@ class Model:
         # array[()] of an array without dimensions is its number; of others it is the array.
         return method.results(*(a if name in chosen else a[()] for name, a in zip(method.outputs, outputs)))
 
-    def _outputs(self, method: _Method, chosen: Mapping[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def _outputs(self, method: _Method, chosen: dict[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+        if not isinstance(chosen, dict):
+            raise TypeError(f"{method.entry.name}: `out` is a dict of arrays by result name, not {type(chosen).__name__}")
         for name in chosen:
             if name not in method.outputs:
                 raise TypeError(f"{method.entry.name}: there is no result `{name}`; there are {_list(method.outputs)}")

@@ -280,6 +280,10 @@ class Refused(Case):
             (ValueError, overlaps, x.reshape(-1)[:8].reshape(4, 2)),
         ]:
             self.says(kind, text, lambda: predict(x, out={"y": array}))
+        for out in (np.empty((4, 2), np.float32), [], (), 0, False, "y", np.zeros(0)):
+            text = f"predict: `out` is a dict of arrays by result name, not {type(out).__name__}"
+            self.says(TypeError, text, lambda: predict(x, out=out))
+        self.assertEqual(predict(x, out={}).y.shape, (4, 2))
         shifted = np.zeros(33, np.uint8)[1:].view(np.float32).reshape(4, 2)
         with self.assertRaisesRegex(ValueError, place + "aligned to its elements; its address is "):
             predict(x, out={"y": shifted})
