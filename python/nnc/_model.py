@@ -26,7 +26,8 @@ def load(file: str | os.PathLike, *, seed: int | None = 0, threads: int = 1, var
 
     `threads` work on each call. Results do not depend on their number, to the bit. Of the processors that the model was compiled
     for, calls run the code for the best that this machine can; `variant` names another, such as "x86-64-v3"."""
-    if not 1 <= operator.index(threads) <= 1024:
+    threads = operator.index(threads)
+    if not 1 <= threads <= 1024:
         raise ValueError(f"threads={threads}: it takes a whole number from 1 to 1024")
     library = Library(file)
     number = 0

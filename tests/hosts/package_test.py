@@ -613,7 +613,7 @@ class Threads(unittest.TestCase):
 
     def test_the_pool_is_used(self):
         file = library("tasks", FAKE % ("sizeof model", 1))
-        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, 5)], [0, 2, 5])
+        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, np.int64(5))], [0, 2, 5])
 
     def test_a_child_of_fork(self):
         expected = self.trained(nnc.load(folder / "mnist.so"))
