@@ -4,6 +4,7 @@ Every array is checked here before an entry sees its address; what an entry itse
 """
 
 import ctypes
+import functools
 import keyword
 import operator
 import os
@@ -91,6 +92,18 @@ class _Returns:
         return self.text
 
 
+@functools.cache
+def _results_class(name: str, fields: tuple[str, ...]) -> type:
+    """A named tuple class. Nobody can import it, so its objects are pickled as what makes them again."""
+    kind = namedtuple(name, fields)
+    kind.__reduce__ = lambda self: (_results, (name, fields, *self))
+    return kind
+
+
+def _results(name: str, fields: tuple[str, ...], *values) -> tuple:
+    return _results_class(name, fields)(*values)
+
+
 class _Method:
     """What Python needs to call an entry."""
 
@@ -98,7 +111,8 @@ class _Method:
         self.entry = entry
         self.inputs = dict(zip(_python_names([t.name for t in entry.inputs], {"self", "out"}), entry.inputs))
         self.outputs = dict(zip(_python_names([t.name for t in entry.outputs], set()), entry.outputs))
-        self.results = namedtuple(_python_names([entry.name], set())[0], self.outputs) if self.outputs else None
+        [name] = _python_names([entry.name], set())
+        self.results = _results_class(name, tuple(self.outputs)) if self.outputs else None
         parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=t.type) for name, t in self.inputs.items()]
         if self.outputs:
             parameters.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
@@ -253,6 +267,10 @@ class Model:
         library = self._library
         return f"<{library.model} from {library.file}: {', '.join(library.entries)}; {library.state_bytes} bytes of state>"
 
+    def __reduce_ex__(self, protocol: int):
+        model = self._library.model
+        raise TypeError(f"{model}: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state")
+
     def _check_state(self, name: str) -> None:
         if name not in self._library.states:
             raise KeyError(f"{self._library.model} has no state `{name}`; it has {_list(self._library.states)}")
@@ -273,8 +291,7 @@ class Model:
             if entry.writes_state and np.may_share_memory(array, self._state):
                 array = array.copy()
             inputs.append(array)
-        chosen = given.get("out")
-        chosen = {} if chosen is None else chosen
+        chosen = {} if given.get("out") is None else given["out"]
         outputs = self._outputs(method, chosen, inputs)
         with self._lock:
             self._run(entry, inputs, outputs)

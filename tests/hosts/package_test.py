@@ -1,8 +1,11 @@
 """The Python package: signatures, what is copied and what is not, state, files, threads, and what is refused."""
 
+import copy
 import ctypes
 import inspect
+import multiprocessing
 import os
+import pickle
 import pydoc
 import re
 import signal
@@ -220,6 +223,17 @@ class Calls(Case):
         self.assertIs(result.loss, loss)
         self.assertEqual(other.step(self.x, self.label).loss, loss)
 
+    def test_results_are_pickled_and_copied(self):
+        result = self.model.kinds(**ARGUMENTS)
+        ways = [copy.copy, copy.deepcopy, *(lambda r, n=n: pickle.loads(pickle.dumps(r, n)) for n in range(pickle.HIGHEST_PROTOCOL + 1))]
+        for again in (way(result) for way in ways):
+            self.assertIs(type(again), type(result))
+            for name, value in result._asdict().items():
+                np.testing.assert_array_equal(getattr(again, name), value, name)
+        (folder / "result").write_bytes(pickle.dumps(result))
+        said = folder.run(sys.executable, "-c", "import pickle; print(pickle.load(open('result', 'rb')))")
+        self.assertEqual(said, f"{result}\n", "in a process without the model")
+
     def test_a_state_as_an_input(self):
         model = nnc.load(library_of_one_state())
         self.assertEqual(model.add(model.state["w"]).y.tolist(), [2, 4])
@@ -300,6 +314,12 @@ class Refused(Case):
         self.assertEqual((str(error), error.code, error.name), ("step: label outside 0..2", 100, "NNC_CHECK"))
         self.assertEqual(loss, 7)
         self.unchanged(before)
+
+    def test_copies_that_python_makes(self):
+        text = "small.nn: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state"
+        for way in (copy.copy, copy.deepcopy, pickle.dumps):
+            self.says(TypeError, text, lambda: way(self.model))
+        self.says(TypeError, text, lambda: pickle.dumps(self.model.predict))
 
     def test_states(self):
         before = state_of(self.model)
@@ -579,6 +599,11 @@ class States(Case):
         self.assertEqual((set(os.listdir(folder.path)), (folder / "full.safetensors").read_bytes()), (names, kept))
 
 
+def step(seed):
+    random = np.random.default_rng(seed)
+    return Threads.model.copy().train_step(random.integers(0, 256, (32, 784), np.uint8), random.integers(0, 10, 32, np.uint8))
+
+
 class Threads(unittest.TestCase):
     def trained(self, model, steps=8):
         random = np.random.default_rng(1)
@@ -629,6 +654,12 @@ class Threads(unittest.TestCase):
         for call in (train, models.clear, replace):
             self.assertEqual(forked(call), 0, call)
         train()
+
+    def test_processes(self):
+        Threads.model = nnc.load(folder / "mnist.so", threads=3)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            found = pool.map_async(step, range(4)).get(60)
+        self.assertEqual(found, [step(seed) for seed in range(4)])
 
 
 if __name__ == "__main__":
