@@ -119,8 +119,11 @@ class _Method:
         returns = _Returns(list(self.outputs), entry.outputs) if self.outputs else Signature.empty
         self.signature = Signature(parameters, return_annotation=returns)
 
-    def function(self, name: str):
+    def function(self, name: str, library: Library):
         def call(self_, /, *args, **kwargs):
+            if getattr(self_, "_library", None) is not library:
+                found = repr(self_) if isinstance(self_, Model) else f"a {type(self_).__name__}"
+                raise TypeError(f"{self.entry.name}: called on {found}, but it belongs to another model, from {library.file}")
             return self_._call(self, args, kwargs)
 
         owner = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
@@ -138,7 +141,7 @@ def _model_class(library: Library) -> type["Model"]:
     state = [f"    {t.name}: {t.type!r}{'' if t.trained else ', carried'}" for t in library.states.values()]
     doc = f"{library.model}, compiled by {library.compiler} for {library.target}, {library.cpu}.\n\nIts state:\n\n"
     doc += "\n".join(state) or "    none"
-    members = {name: method.function(name) for name, method in zip(names, methods)}
+    members = {name: method.function(name, library) for name, method in zip(names, methods)}
     stem = re.sub(r"\W", "_", os.path.splitext(library.model)[0])
     return type(stem, (Model,), {"_library": library, "__doc__": doc, "__module__": "nnc", **members})
 

@@ -315,6 +315,13 @@ class Refused(Case):
         self.assertEqual(loss, 7)
         self.unchanged(before)
 
+    def test_an_entry_of_another_model(self):
+        predict, other = type(self.model).predict, nnc.load(library_of_one_state())
+        text = f"predict: called on %s, but it belongs to another model, from {folder / 'small.so'}"
+        for one, found in [(other, repr(other)), (self.x, "a ndarray"), (nnc.load(folder / "small.so"), repr(self.model))]:
+            self.says(TypeError, text % found, lambda: predict(one, self.x))
+        np.testing.assert_array_equal(predict(self.model.copy(), self.x).y, self.model.predict(self.x).y)
+
     def test_copies_that_python_makes(self):
         text = "small.nn: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state"
         for way in (copy.copy, copy.deepcopy, pickle.dumps):
