@@ -136,14 +136,14 @@ def _write_file(file: str, parts: Iterable[bytes]) -> None:
     target = os.path.realpath(file)
     # It does not grow with the target's name, which may be as long as the file system allows.
     temporary = os.path.join(os.path.dirname(target), f".nnc-{os.getpid()}-{next(_serials)}.tmp")
-    with open(temporary, "xb") as stream:
-        try:
+    stream = open(temporary, "xb")
+    try:
+        with stream:
             if mode is not None:
                 with contextlib.suppress(OSError):
                     os.fchmod(stream.fileno(), stat.S_IMODE(mode))
             stream.writelines(parts)
-            stream.flush()
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
