@@ -135,8 +135,11 @@ def _write_file(file: str, parts: Iterable[bytes]) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     target = os.path.realpath(file)
     # It does not grow with the target's name, which may be as long as the file system allows.
-    temporary = os.path.join(os.path.dirname(target), f".nnc-{os.getpid()}-{next(_serials)}.tmp")
-    stream = open(temporary, "xb")
+    stream = None
+    while not stream:
+        temporary = os.path.join(os.path.dirname(target), f".nnc-{os.getpid()}-{next(_serials)}.tmp")
+        with contextlib.suppress(FileExistsError):  # left by a process that had the same number and was killed
+            stream = open(temporary, "xb")
     try:
         with stream:
             if mode is not None:

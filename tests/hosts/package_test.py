@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import inspect
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -583,6 +584,12 @@ class States(Case):
         self.not_saved(NotADirectoryError, folder / "small.so/file")
         self.not_saved(IsADirectoryError, folder.path)
         self.not_saved(OSError, folder / ("x" * 256))
+
+    def test_what_a_killed_process_left_is_no_obstacle(self):
+        left = folder.write(f".nnc-{os.getpid()}-0.tmp", "theirs")
+        with mock.patch("nnc._safetensors._serials", itertools.count()):
+            self.assertEqual(self.saved("beside.safetensors"), self.saved("plain.safetensors"))
+        self.assertEqual(left.read_text(), "theirs")
 
     def test_a_file_that_is_read_only(self):
         os.chmod(folder.path, 0o755)
