@@ -84,8 +84,11 @@ OutputFile::OutputFile(std::string name) : name_(std::move(name)), target_(name_
   }
   // The temporary name does not grow with the target's, which may be as long as the file system allows.
   std::filesystem::path beside = std::filesystem::path(target_).parent_path();
-  temporary_ = (beside / fmt::format(".nnc-{}-{}.tmp", getpid(), serial++)).string();
-  int descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  int descriptor;
+  do { // a process that had the same number, as in a container each may have, can have left files behind when it was killed
+    temporary_ = (beside / fmt::format(".nnc-{}-{}.tmp", getpid(), serial++)).string();
+    descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor < 0 && errno == EEXIST);
   if (descriptor < 0) {
     temporary_.clear();
     fail("cannot write");

@@ -8,9 +8,18 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <pthread.h>
 
 namespace nnc {
 namespace {
+
+// The forks between the first process and this one. Asking for the process's number instead would be a system call a job.
+unsigned forks = 0;
+
+unsigned count_forks() {
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { ++forks; });
+  return forks;
+}
 
 // Waking a sleeping thread takes 8 µs in a virtual machine, and the steps of a model that run on one thread often take less
 // than this.
@@ -39,7 +48,7 @@ void wait_while(const std::atomic<uint32_t> &value, uint32_t old) {
 
 } // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : forks_(count_forks()) {
   try {
     for (int i = 1; i < threads; ++i)
       workers_.emplace_back([this, i] { work(static_cast<unsigned>(i)); });
@@ -52,6 +61,10 @@ ThreadPool::ThreadPool(int threads) {
 ThreadPool::~ThreadPool() { end(); }
 
 void ThreadPool::end() {
+  if (forks_ != forks) {
+    new std::vector<std::thread>(std::move(workers_)); // threads that are not here can be neither joined nor destroyed
+    return;
+  }
   stop_.store(true, std::memory_order_relaxed);
   jobs_.fetch_add(1, std::memory_order_release);
   jobs_.notify_all();
@@ -60,7 +73,7 @@ void ThreadPool::end() {
 }
 
 void ThreadPool::run(Task task, void *arg, int64_t n) {
-  if (n <= 1 || workers_.empty() || busy_.exchange(true, std::memory_order_acquire)) {
+  if (n <= 1 || workers_.empty() || forks_ != forks || busy_.exchange(true, std::memory_order_acquire)) {
     for (int64_t i = 0; i < n; ++i)
       task(arg, i);
     return;

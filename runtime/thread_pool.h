@@ -9,7 +9,8 @@
 namespace nnc {
 
 // `threads` counts the caller of `run`, so a pool of one has no thread of its own. Any thread may call `run`; if another
-// call is under way (from another thread, or from inside a task) the work is done by the caller alone.
+// call is under way (from another thread, or from inside a task) the work is done by the caller alone. So it is in a child
+// of fork, which has no thread but the one that forked; a pool made there has threads again.
 class ThreadPool {
 public:
   using Task = void (*)(void *arg, int64_t i);
@@ -46,6 +47,7 @@ private:
   std::atomic<bool> busy_ = false;
   std::atomic<bool> stop_ = false;
   std::vector<std::thread> workers_;
+  unsigned forks_; // those before the workers were made
 };
 
 } // namespace nnc

@@ -7,6 +7,7 @@ version: one that is shorter than ours reads as zero where it ends, one that is 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import struct
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
@@ -210,6 +211,16 @@ def check_elf(file: str) -> None:
         raise Error(f"the file is truncated: its headers speak of more than its {size} bytes")
 
 
+_serials = itertools.count(1)
+
+
+def _new_spelling(file: str) -> str:
+    """A path of the file that nobody had before. Of a name that it knows, dlopen gives what it loaded under it, whatever file is
+    there now; of a new name it looks which file it is, and one that is loaded already it does not load again."""
+    folder, name = os.path.split(os.path.abspath(file))
+    return folder + "".join("/." if bit == "1" else "/" for bit in f"{next(_serials):b}") + "/" + name
+
+
 class Library:
     """A shared library that `nnc` made, loaded and described."""
 
@@ -222,11 +233,12 @@ class Library:
 
     def _open(self) -> None:
         check_elf(self.file)
+        file = _new_spelling(self.file)
         try:
-            self._code = ctypes.CDLL(os.path.abspath(self.file))  # a name without a slash would be searched for
+            self._code = ctypes.CDLL(file)
             query = self._code.nnc_model
         except OSError as error:
-            raise Error(str(error)) from None
+            raise Error(str(error).removeprefix(file + ": ")) from None
         except AttributeError:
             raise Error("not a compiled model: it has no function `nnc_model`") from None
         query.restype = c_void_p

@@ -4,6 +4,7 @@ Every array is checked here before an entry sees its address; what an entry itse
 """
 
 import ctypes
+import functools
 import keyword
 import operator
 import os
@@ -26,7 +27,8 @@ def load(file: str | os.PathLike, *, seed: int | None = 0, threads: int = 1, var
 
     `threads` work on each call. Results do not depend on their number, to the bit. Of the processors that the model was compiled
     for, calls run the code for the best that this machine can; `variant` names another, such as "x86-64-v3"."""
-    if not 1 <= operator.index(threads) <= 1024:
+    threads = operator.index(threads)
+    if not 1 <= threads <= 1024:
         raise ValueError(f"threads={threads}: it takes a whole number from 1 to 1024")
     library = Library(file)
     number = 0
@@ -90,6 +92,18 @@ class _Returns:
         return self.text
 
 
+@functools.cache
+def _results_class(name: str, fields: tuple[str, ...]) -> type:
+    """A named tuple class. Nobody can import it, so its objects are pickled as what makes them again."""
+    kind = namedtuple(name, fields)
+    kind.__reduce__ = lambda self: (_results, (name, fields, *self))
+    return kind
+
+
+def _results(name: str, fields: tuple[str, ...], *values) -> tuple:
+    return _results_class(name, fields)(*values)
+
+
 class _Method:
     """What Python needs to call an entry."""
 
@@ -97,15 +111,19 @@ class _Method:
         self.entry = entry
         self.inputs = dict(zip(_python_names([t.name for t in entry.inputs], {"self", "out"}), entry.inputs))
         self.outputs = dict(zip(_python_names([t.name for t in entry.outputs], set()), entry.outputs))
-        self.results = namedtuple(_python_names([entry.name], set())[0], self.outputs) if self.outputs else None
+        [name] = _python_names([entry.name], set())
+        self.results = _results_class(name, tuple(self.outputs)) if self.outputs else None
         parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=t.type) for name, t in self.inputs.items()]
         if self.outputs:
             parameters.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
         returns = _Returns(list(self.outputs), entry.outputs) if self.outputs else Signature.empty
         self.signature = Signature(parameters, return_annotation=returns)
 
-    def function(self, name: str):
+    def function(self, name: str, library: Library):
         def call(self_, /, *args, **kwargs):
+            if getattr(self_, "_library", None) is not library:
+                found = repr(self_) if isinstance(self_, Model) else f"a {type(self_).__name__}"
+                raise TypeError(f"{self.entry.name}: called on {found}, but it belongs to another model, from {library.file}")
             return self_._call(self, args, kwargs)
 
         owner = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
@@ -123,7 +141,7 @@ def _model_class(library: Library) -> type["Model"]:
     state = [f"    {t.name}: {t.type!r}{'' if t.trained else ', carried'}" for t in library.states.values()]
     doc = f"{library.model}, compiled by {library.compiler} for {library.target}, {library.cpu}.\n\nIts state:\n\n"
     doc += "\n".join(state) or "    none"
-    members = {name: method.function(name) for name, method in zip(names, methods)}
+    members = {name: method.function(name, library) for name, method in zip(names, methods)}
     stem = re.sub(r"\W", "_", os.path.splitext(library.model)[0])
     return type(stem, (Model,), {"_library": library, "__doc__": doc, "__module__": "nnc", **members})
 
@@ -252,6 +270,10 @@ class Model:
         library = self._library
         return f"<{library.model} from {library.file}: {', '.join(library.entries)}; {library.state_bytes} bytes of state>"
 
+    def __reduce_ex__(self, protocol: int):
+        model = self._library.model
+        raise TypeError(f"{model}: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state")
+
     def _check_state(self, name: str) -> None:
         if name not in self._library.states:
             raise KeyError(f"{self._library.model} has no state `{name}`; it has {_list(self._library.states)}")
@@ -272,7 +294,7 @@ class Model:
             if entry.writes_state and np.may_share_memory(array, self._state):
                 array = array.copy()
             inputs.append(array)
-        chosen = given.get("out") or {}
+        chosen = {} if given.get("out") is None else given["out"]
         outputs = self._outputs(method, chosen, inputs)
         with self._lock:
             self._run(entry, inputs, outputs)
@@ -281,7 +303,9 @@ class Model:
         # array[()] of an array without dimensions is its number; of others it is the array.
         return method.results(*(a if name in chosen else a[()] for name, a in zip(method.outputs, outputs)))
 
-    def _outputs(self, method: _Method, chosen: Mapping[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def _outputs(self, method: _Method, chosen: dict[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+        if not isinstance(chosen, dict):
+            raise TypeError(f"{method.entry.name}: `out` is a dict of arrays by result name, not {type(chosen).__name__}")
         for name in chosen:
             if name not in method.outputs:
                 raise TypeError(f"{method.entry.name}: there is no result `{name}`; there are {_list(method.outputs)}")

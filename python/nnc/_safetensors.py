@@ -6,11 +6,15 @@ is aligned to its element. Tensors are (dtype, array); the arrays of bf16 are it
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import json
 import math
 import os
+import stat
 import struct
-import tempfile
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -44,6 +48,9 @@ def _tensor(name: str, entry, data: memoryview) -> tuple[int, int, str, np.ndarr
     if not _sizes(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= len(data):
         text = json.dumps(offsets)
         raise Error(f"tensor `{name}`: data_offsets {text} is no range within the file's {len(data)} bytes of data")
+    # A size of zero makes it empty, but the product of the others must be a number that NumPy can compute with.
+    if math.prod(max(v, 1) for v in shape) * numpy.itemsize > 2**63 - 1:
+        raise Error(f"tensor `{name}`: the shape {shape} of {dtype} overflows 64 bits")
     begin, end = offsets
     size = math.prod(shape) * numpy.itemsize
     if end - begin != size:
@@ -102,18 +109,44 @@ def write(file: str | os.PathLike, tensors: dict[str, tuple[str, np.ndarray]]) -
         offset += array.nbytes
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the data begins at a multiple of 8
-    # Under a temporary name first: what is there already stays until the new file is whole.
-    file = os.path.realpath(file)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(file), prefix=os.path.basename(file) + ".", delete=False) as stream:
-        try:
-            stream.write(struct.pack("<Q", len(text)) + text)
-            for _, (_, array) in order:
-                stream.write(array.tobytes())
-            stream.flush()
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(stream.name, 0o666 & ~umask)  # temporary files are for their owner alone
-            os.replace(stream.name, file)
-        except BaseException:
-            os.unlink(stream.name)
-            raise
+    head = struct.pack("<Q", len(text)) + text
+    try:
+        _write_file(os.fspath(file), itertools.chain([head], (array.tobytes() for _, (_, array) in order)))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(file)) from None  # not the temporary file
+
+
+_serials = itertools.count()
+
+
+def _write_file(file: str, parts: Iterable[bytes]) -> None:
+    """By the rules of the C++ OutputFile, runtime/file.cpp: under a temporary name first, so that what is there stays until the
+    new file is whole. Devices and pipes cannot be replaced, and are written directly."""
+    try:
+        mode = os.stat(file).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(file, "wb") as stream:
+            stream.writelines(parts)
+        return
+    # A rename needs no right to write to the file it replaces, but the user who took that right away meant it.
+    if mode is not None and not os.access(file, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    target = os.path.realpath(file)
+    # It does not grow with the target's name, which may be as long as the file system allows.
+    stream = None
+    while not stream:
+        temporary = os.path.join(os.path.dirname(target), f".nnc-{os.getpid()}-{next(_serials)}.tmp")
+        with contextlib.suppress(FileExistsError):  # left by a process that had the same number and was killed
+            stream = open(temporary, "xb")
+    try:
+        with stream:
+            if mode is not None:
+                with contextlib.suppress(OSError):
+                    os.fchmod(stream.fileno(), stat.S_IMODE(mode))
+            stream.writelines(parts)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,11 +1,18 @@
 """The Python package: signatures, what is copied and what is not, state, files, threads, and what is refused."""
 
+import copy
+import ctypes
 import inspect
+import itertools
+import multiprocessing
 import os
+import pickle
 import pydoc
 import re
+import signal
 import sys
 import threading
+import traceback
 import unittest
 from unittest import mock
 
@@ -103,6 +110,20 @@ def library(name, text, *words):
 
 def state_of(model):
     return {name: np.array(array) for name, array in model.state.items()}
+
+
+def forked(call):
+    """How a child of fork ends that does this."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # one that hangs ends, too
+        try:
+            call()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Case(unittest.TestCase):
@@ -203,6 +224,17 @@ class Calls(Case):
         self.assertIs(result.loss, loss)
         self.assertEqual(other.step(self.x, self.label).loss, loss)
 
+    def test_results_are_pickled_and_copied(self):
+        result = self.model.kinds(**ARGUMENTS)
+        ways = [copy.copy, copy.deepcopy, *(lambda r, n=n: pickle.loads(pickle.dumps(r, n)) for n in range(pickle.HIGHEST_PROTOCOL + 1))]
+        for again in (way(result) for way in ways):
+            self.assertIs(type(again), type(result))
+            for name, value in result._asdict().items():
+                np.testing.assert_array_equal(getattr(again, name), value, name)
+        (folder / "result").write_bytes(pickle.dumps(result))
+        said = folder.run(sys.executable, "-c", "import pickle; print(pickle.load(open('result', 'rb')))")
+        self.assertEqual(said, f"{result}\n", "in a process without the model")
+
     def test_a_state_as_an_input(self):
         model = nnc.load(library_of_one_state())
         self.assertEqual(model.add(model.state["w"]).y.tolist(), [2, 4])
@@ -263,6 +295,10 @@ class Refused(Case):
             (ValueError, overlaps, x.reshape(-1)[:8].reshape(4, 2)),
         ]:
             self.says(kind, text, lambda: predict(x, out={"y": array}))
+        for out in (np.empty((4, 2), np.float32), [], (), 0, False, "y", np.zeros(0)):
+            text = f"predict: `out` is a dict of arrays by result name, not {type(out).__name__}"
+            self.says(TypeError, text, lambda: predict(x, out=out))
+        self.assertEqual(predict(x, out={}).y.shape, (4, 2))
         shifted = np.zeros(33, np.uint8)[1:].view(np.float32).reshape(4, 2)
         with self.assertRaisesRegex(ValueError, place + "aligned to its elements; its address is "):
             predict(x, out={"y": shifted})
@@ -279,6 +315,19 @@ class Refused(Case):
         self.assertEqual((str(error), error.code, error.name), ("step: label outside 0..2", 100, "NNC_CHECK"))
         self.assertEqual(loss, 7)
         self.unchanged(before)
+
+    def test_an_entry_of_another_model(self):
+        predict, other = type(self.model).predict, nnc.load(library_of_one_state())
+        text = f"predict: called on %s, but it belongs to another model, from {folder / 'small.so'}"
+        for one, found in [(other, repr(other)), (self.x, "a ndarray"), (nnc.load(folder / "small.so"), repr(self.model))]:
+            self.says(TypeError, text % found, lambda: predict(one, self.x))
+        np.testing.assert_array_equal(predict(self.model.copy(), self.x).y, self.model.predict(self.x).y)
+
+    def test_copies_that_python_makes(self):
+        text = "small.nn: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state"
+        for way in (copy.copy, copy.deepcopy, pickle.dumps):
+            self.says(TypeError, text, lambda: way(self.model))
+        self.says(TypeError, text, lambda: pickle.dumps(self.model.predict))
 
     def test_states(self):
         before = state_of(self.model)
@@ -360,6 +409,22 @@ class Libraries(Case):
         with self.assertRaises(nnc.Error) as caught:
             model.second()
         self.assertEqual((caught.exception.code, caught.exception.name), (42, "NNC_FAKE"))
+
+    def test_a_file_that_was_compiled_again(self):
+        def load(factor):
+            folder.write("again.nn", f"entry f(x: f32[2]) {{ return y = {factor} * x }}\n")
+            folder.run(NNC, "again.nn", "-o", "again.so")
+            return nnc.load(folder / "again.so")
+
+        old, new = load(2), load(3)
+        self.assertEqual([model.f([1, 2]).y.tolist() for model in (old, new, old.copy())], [[2, 4], [3, 6], [2, 4]])
+        same = [new] + [nnc.load(folder / "again.so") for _ in range(5)]
+        code = {ctypes.cast(model.entries["f"].call, ctypes.c_void_p).value for model in same}
+        self.assertEqual(len(code), 1, "a file that is still the same is not loaded again")
+
+    def test_a_function_that_is_missing(self):
+        library("unlinked", "int other(void); int nnc_model(void) { return other(); }")
+        self.refused("unlinked.so", "undefined symbol: other")
 
     def test_without_a_slash(self):
         here = os.getcwd()
@@ -463,6 +528,8 @@ class States(Case):
             ('{"a":{%s[0,4],"more":1}}' % one, "tensor `a`: its entry does not have just dtype, shape and data_offsets"),
             ('{"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}}', "tensor `a`: dtype F8 is not supported, only F32 F64 "),
             ('{"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}}', "tensor `a`: shape [-4] is no list of at most 32 whole numbers"),
+            ('{"a":{"dtype":"U8","shape":[99999999999999999999,0],"data_offsets":[0,0]}}', "tensor `a`: the shape [99999999999999999999, 0] of u8 overflows 64 bits"),
+            ('{"a":{"dtype":"I32","shape":[2147483648,0,1073741824],"data_offsets":[0,0]}}', "tensor `a`: the shape [2147483648, 0, 1073741824] of i32 overflows 64 bits"),
             ('{"a":{%s[0,8]}}' % one, "tensor `a`: data_offsets [0, 8] is no range within the file's 4 bytes of data"),
             ('{"a":{%s[0,2]}}' % one, "tensor `a`: f32[1] needs 4 bytes, its range 0..2 has 2"),
             ('{"a":{%s[0,4]},"b":{%s[0,4]}}' % (one, one), "tensor `b` begins at byte 0, but the bytes before it end at 4"),
@@ -477,8 +544,78 @@ class States(Case):
         file.write_bytes(whole)
         self.assertEqual(self.model.load(file), ["more"])
         self.assertEqual(self.model.state["calls"], 0, "carried state stays")
-        with self.assertRaises(FileNotFoundError):
-            self.model.save(folder / "no/such/folder.safetensors")
+
+    def saved(self, name):
+        self.model.save(folder / name)
+        return (folder / name).read_bytes()
+
+    def test_where_a_file_is_written(self):
+        whole = self.saved("plain.safetensors")
+        os.makedirs(folder / "places")
+        long = "places/" + "x" * 255
+        self.assertEqual(self.saved(long), whole)
+        os.symlink(long[7:], folder / "places/link")
+        os.truncate(folder / long, 0)
+        os.chmod(folder / long, 0o640)
+        self.assertEqual(self.saved("places/link"), whole)
+        self.assertTrue(os.path.islink(folder / "places/link"))
+        self.assertEqual(os.stat(folder / long).st_mode & 0o7777, 0o640, "the mode of the file that is replaced")
+        umask = os.umask(0o027)
+        self.saved("places/new")
+        os.umask(umask)
+        self.assertEqual(os.stat(folder / "places/new").st_mode & 0o7777, 0o640)
+        os.mkfifo(folder / "places/pipe")
+        read = []
+        reader = threading.Thread(target=lambda: read.append((folder / "places/pipe").read_bytes()), daemon=True)
+        reader.start()
+        self.model.save(folder / "places/pipe")
+        reader.join(60)
+        self.assertEqual(read, [whole])
+        self.assertEqual(sorted(os.listdir(folder / "places")), sorted([long[7:], "link", "new", "pipe"]))
+
+    def not_saved(self, kind, file):
+        with self.assertRaises(kind) as caught:
+            self.model.save(file)
+        error = caught.exception
+        self.assertEqual(str(error), f"[Errno {error.errno}] {error.strerror}: '{file}'")
+
+    def test_where_no_file_is_written(self):
+        self.not_saved(FileNotFoundError, folder / "no/such/file")
+        self.not_saved(NotADirectoryError, folder / "small.so/file")
+        self.not_saved(IsADirectoryError, folder.path)
+        self.not_saved(OSError, folder / ("x" * 256))
+
+    def test_what_a_killed_process_left_is_no_obstacle(self):
+        left = folder.write(f".nnc-{os.getpid()}-0.tmp", "theirs")
+        with mock.patch("nnc._safetensors._serials", itertools.count()):
+            self.assertEqual(self.saved("beside.safetensors"), self.saved("plain.safetensors"))
+        self.assertEqual(left.read_text(), "theirs")
+
+    def test_a_file_that_is_read_only(self):
+        os.chmod(folder.path, 0o755)
+        os.makedirs(folder / "locked")
+        os.chmod(folder / "locked", 0o777)
+        file = folder.write("locked/file", "kept")
+        os.chmod(file, 0o444)
+
+        def save():
+            if os.getuid() == 0:  # who may write to any file
+                os.setuid(65534)
+            self.not_saved(PermissionError, file)
+
+        self.assertEqual(forked(save), 0)
+        self.assertEqual((file.read_text(), os.listdir(folder / "locked")), ("kept", ["file"]))
+
+    def test_an_error_at_the_end(self):
+        kept, names = self.saved("full.safetensors"), set(os.listdir(folder.path))
+        with mock.patch("os.replace", side_effect=OSError(28, "No space left on device", "a", None, "b")):
+            self.not_saved(OSError, folder / "full.safetensors")
+        self.assertEqual((set(os.listdir(folder.path)), (folder / "full.safetensors").read_bytes()), (names, kept))
+
+
+def step(seed):
+    random = np.random.default_rng(seed)
+    return Threads.model.copy().train_step(random.integers(0, 256, (32, 784), np.uint8), random.integers(0, 10, 32, np.uint8))
 
 
 class Threads(unittest.TestCase):
@@ -515,7 +652,28 @@ class Threads(unittest.TestCase):
 
     def test_the_pool_is_used(self):
         file = library("tasks", FAKE % ("sizeof model", 1))
-        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, 5)], [0, 2, 5])
+        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, np.int64(5))], [0, 2, 5])
+
+    def test_a_child_of_fork(self):
+        expected = self.trained(nnc.load(folder / "mnist.so"))
+        models = [nnc.load(folder / "mnist.so", threads=16)]
+
+        def train():
+            self.assertEqual(self.trained(models[0]), expected)
+
+        def replace():
+            models[0] = nnc.load(folder / "mnist.so", threads=3)
+            train()
+
+        for call in (train, models.clear, replace):
+            self.assertEqual(forked(call), 0, call)
+        train()
+
+    def test_processes(self):
+        Threads.model = nnc.load(folder / "mnist.so", threads=3)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            found = pool.map_async(step, range(4)).get(60)
+        self.assertEqual(found, [step(seed) for seed in range(4)])
 
 
 if __name__ == "__main__":

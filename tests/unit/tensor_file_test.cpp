@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <random>
 #include <sys/stat.h>
@@ -328,6 +329,20 @@ TEST_F(TensorFile, WritingReplacesTheFileAsAWhole) {
   write_file("/dev/null", "gone");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2);
+}
+
+TEST_F(TensorFile, WhatAKilledProcessLeftIsNoObstacle) {
+  std::string name;
+  {
+    OutputFile file(path_);
+    name = fs::directory_iterator(folder_)->path().string();
+  }
+  size_t number = name.rfind('-') + 1;
+  std::string next = name.substr(0, number) + std::to_string(std::stoi(name.substr(number)) + 1) + ".tmp";
+  std::ofstream(next) << "theirs";
+  write_file(path_, "ours");
+  EXPECT_EQ(read_file(path_), "ours");
+  EXPECT_EQ(read_file(next), "theirs");
 }
 
 TEST_F(TensorFile, AFullDiskIsAnError) {

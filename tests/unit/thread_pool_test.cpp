@@ -6,7 +6,9 @@
 #include <chrono>
 #include <gtest/gtest.h>
 #include <memory>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 namespace nnc {
 namespace {
@@ -92,6 +94,26 @@ TEST(ThreadPool, MayBeCalledFromSeveralThreadsAndFromItsTasks) {
     caller.join();
   for (const std::atomic<int> &count : calls)
     EXPECT_EQ(count, 500 * 4 * 2);
+}
+
+TEST(ThreadPool, HasNoThreadsInAChildOfFork) {
+  auto pool = std::make_unique<ThreadPool>(16); // more stacks than the C library keeps for new threads
+  std::vector<int> calls(100, 0);
+  run(*pool, 100, [&](int64_t i) { ++calls[i]; });
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(60); // a child that hangs ends, too
+    std::thread::id here = std::this_thread::get_id();
+    run(*pool, 100, [&](int64_t i) { calls[i] += std::this_thread::get_id() == here; });
+    pool.reset();
+    _exit(calls == std::vector<int>(100, 2) ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  run(*pool, 100, [&](int64_t i) { ++calls[i]; });
+  EXPECT_EQ(calls, std::vector<int>(100, 2));
 }
 
 TEST(ThreadPool, MayEndAtOnce) {
