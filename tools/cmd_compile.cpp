@@ -3,6 +3,7 @@
 #include "codegen/header.h"
 #include "ir/error.h"
 #include "ir/text.h"
+#include "passes/guard.h"
 #include "runtime/file.h"
 #include "tools/command_line.h"
 
@@ -112,7 +113,9 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
   const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
   const std::vector<Target> targets = make_targets(cpus, options.target);
-  const ArtefactOptions code = code_options(source, options, plan);
+  if (options.passes.checks.bounds)
+    add_guards(plan);
+  const ArtefactOptions code = code_options(source, options);
   if (stage == "llvm")
     return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")

@@ -17,7 +17,7 @@ Plan planned(Module module) {
 }
 
 Model loaded(Plan plan) {
-  LoadedCode code = load_jit(compile_plan(plan, make_target(), code_options({}, {}, plan)));
+  LoadedCode code = load_jit(compile_plan(plan, make_target(), code_options({}, {})));
   return Model(code.info, std::move(code.code));
 }
 

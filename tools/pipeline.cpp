@@ -163,7 +163,7 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan) {
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options) {
   ArtefactOptions code;
   code.source_hash = source.hash;
   code.debug_info = options.debug_info || options.perf;
@@ -177,10 +177,8 @@ ArtefactOptions code_options(const SourceModule &source, const BuildOptions &opt
     flags.push_back("--freeze");
   if (options.passes.checks.nan)
     flags.push_back("--check=nan");
-  if (options.passes.checks.bounds) {
+  if (options.passes.checks.bounds)
     flags.push_back("--check=bounds");
-    add_guards(plan);
-  }
   code.flags = fmt::format("{}", fmt::join(flags, " "));
   return code;
 }
@@ -193,7 +191,9 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   run_pipeline(source.module, PipelineEnd::fused, options.passes);
   Build build;
   build.plan = plan_module(source.module, options.passes);
-  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options, build.plan));
+  if (options.passes.checks.bounds)
+    add_guards(build.plan);
+  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options));
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -47,11 +47,12 @@ void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options);
 // The fused module with its kernels, and what was refused, below as comments: `nnc` reads it back.
 std::string fused_text(const Module &module, const std::vector<std::string> &refusals);
 
-// A module that went through the pipeline.
+// Of a module that went through the pipeline, as interpreters run it: compile_plan wants add_guards (passes/guard.h) before it
+// where bounds are checked.
 Plan plan_module(const Module &module, const PassOptions &options);
 
-// For compile_plan. With --check=bounds the plan, which is done otherwise, gets what its kernels report to.
-ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options, Plan &plan);
+// For compile_plan.
+ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options);
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.
 struct Build {

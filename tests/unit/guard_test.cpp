@@ -21,9 +21,8 @@ using testing::HasSubstr;
 
 // Calls entry 0 with random inputs; what it says where it fails.
 std::string run(Plan plan, ThreadPool *pool, const std::function<void(Plan &)> &spoil = {}) {
-  BuildOptions build;
-  build.passes.checks.bounds = true;
-  const ArtefactOptions options = code_options({}, build, plan);
+  add_guards(plan);
+  const ArtefactOptions options = code_options({}, {});
   if (spoil)
     spoil(plan);
   LoadedCode code = load_jit(compile_plan(plan, make_target(), options));
