@@ -1,6 +1,7 @@
 // Linking with LLD as a library, so that a user needs no toolchain. LLD reads and writes files only and keeps its state in
-// globals: we give it a folder of its own and let one thread in at a time. What comes back are bytes; writing them where the
-// user wants is for others. Equal objects give equal bytes: nothing of the folder's name or the time enters them.
+// globals: we give it a file in memory and a pipe, by their names in /proc, and let one thread in at a time. So a full disk
+// does not matter here, and nothing is left of a run that is killed. What comes back are bytes; writing them where the user
+// wants is for others. Equal objects give equal bytes: nothing of names or the time enters them.
 #include "codegen/compile.h"
 #include "ir/error.h"
 
@@ -13,57 +14,100 @@
 #include <llvm/Object/Binary.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <exception>
+#include <future>
 #include <mutex>
+#include <utility>
 
-#include <stdlib.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 LLD_HAS_DRIVER(elf)
 
 namespace nnc {
 namespace {
 
-// A folder that goes, with all that is in it.
-class TemporaryFolder {
-public:
-  TemporaryFolder() {
-    std::error_code error;
-    std::filesystem::path folder = std::filesystem::temp_directory_path(error);
-    path_ = (error ? std::filesystem::path("/tmp") : folder) / "nnc-XXXXXX";
-    if (!mkdtemp(path_.data()))
-      throw Error(fmt::format("{}: cannot make a temporary folder: {}", path_, std::strerror(errno)));
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder &) = delete;
-  TemporaryFolder &operator=(const TemporaryFolder &) = delete;
+[[noreturn]] void fail(const char *what) { throw Error(fmt::format("cannot link: {}: {}", what, std::strerror(errno))); }
 
-  std::string file(const char *name) const { return path_ + "/" + name; }
+// Closes what it has when it goes.
+class Descriptor {
+public:
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(Descriptor &&other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  ~Descriptor() { close(); }
+
+  void close() {
+    if (number_ >= 0)
+      ::close(std::exchange(number_, -1));
+  }
+  int number() const { return number_; }
+  std::string path() const { return fmt::format("/proc/self/fd/{}", number_); }
 
 private:
-  std::string path_;
+  int number_;
 };
 
-std::string read(const std::string &file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(stream)), {});
-  if (!stream)
-    throw Error(fmt::format("{}: cannot read: {}", file, std::strerror(errno)));
-  return bytes;
+Descriptor file_in_memory(const std::string &bytes) {
+  Descriptor file(memfd_create("objects.a", MFD_CLOEXEC));
+  if (file.number() < 0)
+    fail("cannot make a file in memory");
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t count = write(file.number(), bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno != EINTR)
+      fail("cannot write a file in memory");
+    done += std::max<ssize_t>(count, 0);
+  }
+  return file;
 }
 
-void write(const std::string &file, const std::string &bytes) {
-  std::ofstream stream(file, std::ios::binary);
-  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  stream.close();
-  if (!stream)
-    throw Error(fmt::format("{}: cannot write: {}", file, std::strerror(errno)));
-}
+// LLD writes in one go to what is no regular file: not through mmap, and without a temporary file beside it.
+class Pipe {
+public:
+  Pipe() : Pipe(ends()) {}
+
+  const Descriptor &input() const { return in_; }
+  // All that was written. To be asked when nobody writes any more.
+  std::string bytes() {
+    in_.close();
+    return bytes_.get();
+  }
+
+private:
+  Descriptor out_;
+  std::future<std::string> bytes_; // waits when it goes, so after the end that is written
+  Descriptor in_;
+
+  explicit Pipe(std::pair<int, int> ends)
+      : out_(ends.first), bytes_(std::async(std::launch::async, read_all, ends.first)), in_(ends.second) {}
+
+  static std::pair<int, int> ends() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+      fail("cannot make a pipe");
+    return {ends[0], ends[1]};
+  }
+
+  // Reads to the end whatever happens: LLD would wait for ever for a reader that gave up.
+  static std::string read_all(int pipe) {
+    std::string bytes;
+    std::exception_ptr error;
+    char part[65536];
+    for (ssize_t count; (count = read(pipe, part, sizeof part)) != 0;)
+      try {
+        if (count > 0 && !error)
+          bytes.append(part, count);
+      } catch (...) {
+        error = std::current_exception();
+      }
+    if (error)
+      std::rethrow_exception(error);
+    return bytes;
+  }
+};
 
 std::string archive(const std::vector<ObjectFile> &objects, bool with_symbol_table) {
   std::vector<std::string> names; // members keep references
@@ -82,11 +126,11 @@ std::string archive(const std::vector<ObjectFile> &objects, bool with_symbol_tab
 
 // The output of `ld.lld options… --whole-archive objects`.
 std::string link(const Artefact &artefact, std::vector<std::string> options) {
-  TemporaryFolder folder;
-  const std::string input = folder.file("objects.a"), output = folder.file("output");
-  write(input, archive(artefact.objects, /*with_symbol_table=*/false));
+  const Descriptor input = file_in_memory(archive(artefact.objects, /*with_symbol_table=*/false));
+  Pipe output;
   // --threads=1: for files this small, starting threads costs more than it saves.
-  for (const std::string &option : {std::string("--threads=1"), std::string("--whole-archive"), input, "-o" + output})
+  for (const std::string &option :
+       {std::string("--threads=1"), std::string("--whole-archive"), input.path(), "-o" + output.input().path()})
     options.push_back(option);
   if (!artefact.debug_info)
     options.push_back("--strip-debug"); // descriptions of frames (target.cpp)
@@ -105,7 +149,7 @@ std::string link(const Artefact &artefact, std::vector<std::string> options) {
   }
   if (!good)
     throw Error("cannot link: " + messages);
-  return read(output);
+  return output.bytes();
 }
 
 // Turns the hidden symbols of a relocatable object, kernels and memcpy, into local ones. As hidden symbols they would still

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -35,6 +36,7 @@ int main(int argc, char **argv) {
   };
   try {
     report_fatal_errors();
+    std::signal(SIGXFSZ, SIG_IGN); // a file above `ulimit -f` is an error like any other
     forget_options();
     const auto command = argc > 1 ? commands.find(argv[1]) : commands.end();
     if (argc > 1 && command == commands.end() && is_bare_word(argv[1])) {

@@ -117,6 +117,8 @@ TEST(bad_input, command_line) {
            {"$NNC m.nn --emit=ir -o m.nn", "nnc: error: m.nn: that is the model itself"},
            {"$NNC m.nn -o no/such/folder/m.so", "nnc: error: no/such/folder/m.so: cannot "},
            {"$NNC m.nn -o /proc/m.so", "nnc: error: /proc/m.so: cannot "},
+           {"ulimit -f 1; $NNC m.nn -o m.so", "nnc: error: cannot link: cannot write a file in memory: File too large"},
+           {"ulimit -f 1; $NNC m.nn --emit=llvm -o m.ll", "nnc: error: m.ll: cannot write: File too large"},
            {"$NNC m.nn --emit=plan >/dev/full", "nnc: error: standard output: cannot be written"},
            {"$NNC none.nn --emit=ir", "nnc: error: none.nn: cannot open"},
            {"$NNC . --emit=ir", "nnc: error: .: the name of a model ends in .nn or .nnir"},
@@ -146,6 +148,14 @@ TEST(bad_input, command_line) {
     EXPECT_THAT(ran.err, HasSubstr(message)) << command;
     EXPECT_EQ(folder.files(), std::set<std::string>{"m.nn"}) << command;
   }
+}
+
+// Linking takes no room on a disk, so it does not matter that there is none.
+TEST(bad_input, no_temporary_folder) {
+  const Folder folder;
+  folder.write("m.nn", "entry f(x: f32[4]) { return y = x + 1 }\n");
+  const Ran ran = folder.run("TMPDIR=/proc $NNC m.nn -o m.so && TMPDIR=/proc $NNC m.nn -o m.a");
+  EXPECT_EQ(ran.code, 0) << ran.err;
 }
 
 TEST(bad_input, tensor_files) {
