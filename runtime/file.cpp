@@ -1,7 +1,8 @@
 // Reading and writing whole files over stdio. Sizes come from fstat, so that a header that promises more than the file
 // holds is refused before any memory is taken. Writing goes to a file beside the target which is renamed over it: a
-// reader, or a run that is killed, sees the old file or the new one. There is no fsync: after a power cut the file may
-// be lost, as with any other tool.
+// reader, or a run that is killed, sees the old file or the new one. Where the file system can, that file has no name until
+// it is whole, so that a run that is killed leaves nothing. There is no fsync: after a power cut the file may be lost, as
+// with any other tool.
 
 #include "runtime/file.h"
 
@@ -17,6 +18,21 @@
 #include <utility>
 
 namespace nnc {
+
+namespace {
+
+std::string descriptor_path(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
+
+// A file that goes with its descriptor, unless it is given a name. -1 where there are none, or no way to name them.
+int open_nameless(const std::filesystem::path &folder) {
+  const int descriptor = open(folder.empty() ? "." : folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+  if (descriptor < 0 || access(descriptor_path(descriptor).c_str(), F_OK) == 0)
+    return descriptor;
+  close(descriptor);
+  return -1;
+}
+
+} // namespace
 
 InputFile::InputFile(std::string name) : name_(std::move(name)) {
   // Without O_NONBLOCK, opening a pipe would wait for its writer.
@@ -64,7 +80,6 @@ std::string read_file(const std::string &name) {
 }
 
 OutputFile::OutputFile(std::string name) : name_(std::move(name)), target_(name_) {
-  static std::atomic<unsigned> serial = 0;
   std::error_code ignored;
   struct stat status;
   bool exists = stat(name_.c_str(), &status) == 0;
@@ -82,17 +97,12 @@ OutputFile::OutputFile(std::string name) : name_(std::move(name)), target_(name_
     if (ignored)
       target_ = name_;
   }
-  // The temporary name does not grow with the target's, which may be as long as the file system allows.
-  std::filesystem::path beside = std::filesystem::path(target_).parent_path();
-  int descriptor;
-  do { // a process that had the same number, as in a container each may have, can have left files behind when it was killed
-    temporary_ = (beside / fmt::format(".nnc-{}-{}.tmp", getpid(), serial++)).string();
-    descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (descriptor < 0 && errno == EEXIST);
-  if (descriptor < 0) {
-    temporary_.clear();
+  int descriptor = open_nameless(std::filesystem::path(target_).parent_path());
+  nameless_ = descriptor >= 0;
+  if (!nameless_)
+    descriptor = take_name([](const char *name) { return open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+  if (descriptor < 0)
     fail("cannot write");
-  }
   if (exists)
     (void)!fchmod(descriptor, status.st_mode & 07777);
   stream_ = fdopen(descriptor, "wb");
@@ -107,6 +117,20 @@ OutputFile::~OutputFile() {
     unlink(temporary_.c_str());
 }
 
+int OutputFile::take_name(const std::function<int(const char *)> &make) {
+  static std::atomic<unsigned> serial = 0;
+  int result;
+  do { // a process that had the same number, as in a container each may have, can have left files behind when it was killed
+    // The name does not grow with the target's, which may be as long as the file system allows.
+    const std::string name = fmt::format(".nnc-{}-{}.tmp", getpid(), serial++);
+    temporary_ = (std::filesystem::path(target_).parent_path() / name).string();
+    result = make(temporary_.c_str());
+  } while (result < 0 && errno == EEXIST);
+  if (result < 0)
+    temporary_.clear();
+  return result;
+}
+
 void OutputFile::fail(const char *action) const { throw FileError(name_, fmt::format("{}: {}", action, std::strerror(errno))); }
 
 void OutputFile::write(const void *from, uint64_t count) {
@@ -115,6 +139,14 @@ void OutputFile::write(const void *from, uint64_t count) {
 }
 
 void OutputFile::commit() {
+  if (std::fflush(stream_) != 0)
+    fail("cannot write");
+  if (nameless_) {
+    const std::string file = descriptor_path(fileno(stream_));
+    const auto link = [&](const char *name) { return linkat(AT_FDCWD, file.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW); };
+    if (take_name(link) != 0)
+      fail("cannot write");
+  }
   if (std::fclose(std::exchange(stream_, nullptr)) != 0)
     fail("cannot write");
   if (!temporary_.empty() && rename(temporary_.c_str(), target_.c_str()) != 0)

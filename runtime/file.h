@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -55,10 +56,13 @@ public:
 
 private:
   [[noreturn]] void fail(const char *action) const; // with errno's text
+  // Calls `make` with names for `temporary_` until one is free. As `make`, below 0 is a failure.
+  int take_name(const std::function<int(const char *)> &make);
 
   std::string name_;      // as the caller gave it, for messages
   std::string target_;    // `name_` with symbolic links followed
-  std::string temporary_; // empty where the target is written directly
+  std::string temporary_; // the file beside it, where that has a name
+  bool nameless_ = false; // it has none before `commit`
   std::FILE *stream_ = nullptr;
 };
 

@@ -3,7 +3,10 @@
 #include "runtime/tensor_file.h"
 
 #include <algorithm>
+#include <csignal>
+#include <fcntl.h>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
@@ -332,17 +335,29 @@ TEST_F(TensorFile, WritingReplacesTheFileAsAWhole) {
 }
 
 TEST_F(TensorFile, WhatAKilledProcessLeftIsNoObstacle) {
-  std::string name;
-  {
-    OutputFile file(path_);
-    name = fs::directory_iterator(folder_)->path().string();
-  }
-  size_t number = name.rfind('-') + 1;
-  std::string next = name.substr(0, number) + std::to_string(std::stoi(name.substr(number)) + 1) + ".tmp";
-  std::ofstream(next) << "theirs";
+  const auto theirs = [&](int number) { return folder_ / fmt::format(".nnc-{}-{}.tmp", getpid(), number); };
+  for (int number = 0; number < 1000; ++number) // of which a process that does just this takes the first
+    std::ofstream(theirs(number)) << "theirs";
   write_file(path_, "ours");
   EXPECT_EQ(read_file(path_), "ours");
-  EXPECT_EQ(read_file(next), "theirs");
+  for (int number = 0; number < 1000; ++number)
+    EXPECT_EQ(read_file(theirs(number)), "theirs");
+}
+
+TEST_F(TensorFile, ARunThatIsKilledLeavesNothing) {
+  if (const int descriptor = open(folder_.c_str(), O_WRONLY | O_TMPFILE); descriptor >= 0)
+    close(descriptor);
+  else
+    GTEST_SKIP() << "this file system has no files without names";
+  write_file(path_, "old");
+  const auto write_half = [&] {
+    OutputFile file(path_);
+    file.write("new", 3);
+    raise(SIGKILL);
+  };
+  EXPECT_EXIT(write_half(), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EQ(read_file(path_), "old");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
 }
 
 TEST_F(TensorFile, AFullDiskIsAnError) {
