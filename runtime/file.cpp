@@ -74,6 +74,9 @@ std::string InputFile::peek(uint64_t count) {
 
 std::string read_file(const std::string &name) {
   InputFile file(name);
+  const uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  if (file.size() > memory)
+    file.fail(fmt::format("has {} bytes, this machine's memory {}", file.size(), memory));
   std::string text(file.size(), '\0');
   file.read(text.data(), text.size(), "the text");
   return text;

@@ -360,6 +360,14 @@ TEST_F(TensorFile, ARunThatIsKilledLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
 }
 
+TEST_F(TensorFile, AFileAboveTheMachinesMemoryIsNamed) {
+  write_file(path_, "");
+  if (truncate(path_.c_str(), int64_t{1} << 42) != 0)
+    GTEST_SKIP() << "this file system has no files of 4 TB";
+  const std::string error = error_of([&] { read_file(path_); });
+  EXPECT_TRUE(error.starts_with(path_ + ": has 4398046511104 bytes, this machine's memory ")) << error;
+}
+
 TEST_F(TensorFile, AFullDiskIsAnError) {
   if (!fs::is_character_file("/dev/full"))
     GTEST_SKIP() << "no /dev/full here";
