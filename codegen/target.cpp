@@ -71,8 +71,19 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const std::string &triple, cons
       compat::create_target_machine(*found, triple, cpu, features, options, llvm::CodeGenOptLevel::Less));
 }
 
+bool knows(const llvm::MCSubtargetInfo &processor, std::string_view feature) {
+  return std::ranges::any_of(processor.getAllProcessorFeatures(),
+                             [&](const llvm::SubtargetFeatureKV &known) { return known.Key == feature; });
+}
+
+// Some versions of LLVM, 19 among them, know the 512-bit registers as a feature of their own, evex512, which those of AVX-512 do
+// not bring along.
 void set_x86_facts(Target &target, const llvm::MCSubtargetInfo &has) {
-  if (has.checkFeatures("+avx512f,+avx512vl,+avx512bw,+avx512dq")) {
+  const bool wide = !knows(has, "evex512") || has.checkFeatures("+evex512");
+  if (!wide && has.checkFeatures("+avx512f,-avx512vl"))
+    throw Error(
+        fmt::format("--cpu: `{}` has avx512f with vectors of neither 512 bits (evex512) nor fewer (avx512vl)", target.name));
+  if (wide && has.checkFeatures("+avx512f,+avx512vl,+avx512bw,+avx512dq")) {
     target.vector_bits = 512;
     target.vector_registers = 32;
     target.has_mask_registers = true;
@@ -102,21 +113,21 @@ constexpr Need aarch64_needs[] = {{"+fp-armv8,+neon", "NEON"}};
 // LLVM's feature string for what stands behind the name of a processor: "+sve+no-bf16". LLVM itself only warns about names.
 std::string named_features(std::string_view text, std::string_view cpu, const std::string &triple,
                            const llvm::MCSubtargetInfo &known) {
-  const auto exists = [&](std::string_view name) {
-    return std::ranges::any_of(known.getAllProcessorFeatures(),
-                               [&](const llvm::SubtargetFeatureKV &feature) { return feature.Key == name; });
-  };
   std::string features;
   while (!text.empty()) {
     const std::string_view name = text.substr(1, text.find('+', 1) - 1); // npos - 1 is far enough
     text.remove_prefix(name.size() + 1);
     constexpr std::string_view no = "no-";
-    const bool off = !exists(name) && name.starts_with(no);
+    const bool off = !knows(known, name) && name.starts_with(no);
     const std::string_view feature = off ? name.substr(no.size()) : name;
-    if (!exists(feature))
+    if (!knows(known, feature))
       throw Error(fmt::format("--cpu: unknown feature `{}` of cpu `{}` for target `{}`", feature, cpu, triple));
-    features += fmt::format("{}{}{}", features.empty() ? "" : ",", off ? '-' : '+', feature);
+    if (!off && feature.starts_with("avx512") && knows(known, "evex512"))
+      features += "+evex512,"; // before it, so that +no-evex512 behind it counts
+    features += fmt::format("{}{},", off ? '-' : '+', feature);
   }
+  if (!features.empty())
+    features.pop_back();
   return features;
 }
 

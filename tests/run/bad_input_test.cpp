@@ -131,6 +131,8 @@ TEST(bad_input, command_line) {
            {"$NNC m.nn --emit=plan --disable=fuse", "nnc: error: the pass `fuse` cannot be disabled"},
            {"$NNC m.nn -o m.so --cpu=z80", "z80"},
            {"$NNC m.nn -o m.so --target=vax-dec-ultrix", "vax"},
+           {"$NNC m.nn -o m.so --target=x86_64-linux-gnu --cpu=haswell+avx512f+no-evex512",
+            "nnc: error: --cpu: `haswell+avx512f+no-evex512` has avx512f with vectors of neither 512 bits"},
            {"$NNC run m.nn", "nnc: error: ENTRY is missing"},
            {"$NNC run m.nn g", "nnc: error: m.nn: there is no entry `g`; there are `f`"},
            {"$NNC run m.nn f", "nnc: error: `f` needs `x`, f32[4]: add --in x=FILE"},

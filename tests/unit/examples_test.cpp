@@ -14,7 +14,8 @@ TEST_P(Example, NeedsNoLibraryOnAnyTarget) {
   const std::string file = source_dir() + "/examples/" + GetParam() + ".nn";
   BuildOptions options;
   options.target = "x86_64-linux-gnu";
-  for (const char *cpu : {"generic", "x86-64-v2", "x86-64-v3", "x86-64-v4"}) {
+  for (const char *cpu :
+       {"generic", "x86-64-v2", "x86-64-v3", "x86-64-v3+avx512f", "haswell+avx512bf16", "x86-64-v4", "x86-64-v4+no-evex512"}) {
     options.cpu = cpu;
     EXPECT_NO_THROW(build_model(file, options)) << cpu;
   }
