@@ -138,7 +138,7 @@ Target make_target(std::string_view cpu, std::string_view triple) {
   const llvm::Triple host(llvm::sys::getProcessTriple());
   const llvm::Triple wanted = triple.empty() ? host : llvm::Triple(llvm::Triple::normalize(std::string(triple)));
   const bool x86 = wanted.getArch() == llvm::Triple::x86_64, aarch64 = wanted.getArch() == llvm::Triple::aarch64;
-  if ((!x86 && !aarch64) || wanted.isX32() || !wanted.isOSBinFormatELF())
+  if ((!x86 && !aarch64) || !wanted.isOSBinFormatELF())
     throw Error(fmt::format("--target: unknown target `{}`: code is made for x86_64 and aarch64, as ELF", std::string(triple)));
 
   Target target;
@@ -161,6 +161,8 @@ Target make_target(std::string_view cpu, std::string_view triple) {
   }
   // LLVM warns on stderr about names it does not know, so ask a machine without a name first.
   const std::unique_ptr<llvm::TargetMachine> nameless = machine_for(target.triple, "", "");
+  if (const unsigned bits = nameless->createDataLayout().getPointerSizeInBits(); bits != 64)
+    throw Error(fmt::format("--target: pointers of `{}` have {} bits: code is made for those of 64", target.triple, bits));
   if (!nameless->getMCSubtargetInfo()->isCPUStringValid(target.cpu))
     throw Error(fmt::format("--cpu: unknown cpu `{}` for target `{}`", std::string(cpu), target.triple));
   if (const std::string named = named_features(switched, cpu, target.triple, *nameless->getMCSubtargetInfo()); !named.empty())
