@@ -71,6 +71,8 @@ Product product(const std::string &emit, const std::string &out) {
 std::string dependency_rule(const std::string &out, const std::vector<std::string> &files) {
   const auto escaped = [](const std::string &name) {
     std::string text;
+    if (name.find('\n') != name.npos)
+      throw Error(fmt::format("--depfile: no rule can name a file with a line break: `{}`", name));
     for (char c : name) {
       if (c == ' ' || c == '#')
         text += '\\';
@@ -83,6 +85,35 @@ std::string dependency_rule(const std::string &out, const std::vector<std::strin
     rule += " " + escaped(file);
   return rule + "\n";
 }
+
+// Whether both name one file, which need not be there yet.
+bool is_same_file(const std::string &a, const std::string &b) {
+  std::error_code ignored;
+  const auto whole = [&](const std::string &file) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(file, ignored), ignored);
+  };
+  return std::filesystem::equivalent(a, b, ignored) || whole(a) == whole(b);
+}
+
+// The files of a compilation: nothing that was read is written over, and nothing is written twice.
+class Names {
+public:
+  explicit Names(const std::vector<std::string> &read) {
+    for (const std::string &file : read)
+      taken_.emplace_back(file, taken_.empty() ? "the model itself" : "a file that the model is made from");
+  }
+
+  // `flag` is for the message.
+  void take(const std::string &flag, const std::string &file, const char *what) {
+    for (const auto &[other, is] : taken_)
+      if (is_same_file(file, other))
+        throw Error(fmt::format("{}{}: that is {}", flag, file, is));
+    taken_.emplace_back(file, what);
+  }
+
+private:
+  std::vector<std::pair<std::string, const char *>> taken_; // and what it is
+};
 
 // `files` becomes what was read.
 std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header,
@@ -174,17 +205,25 @@ int compile_command(int argc, const char *const *argv) {
     fmt::print("{}", text);
     return 0;
   }
-  if (std::filesystem::exists(out.getValue()) && std::filesystem::equivalent(out.getValue(), file))
-    throw Error(fmt::format("{}: that is the model itself", out.getValue()));
+  const std::string header_file = std::filesystem::path(out.getValue()).replace_extension(".h").string();
+  Names names(files);
+  names.take("", out, "the output itself");
+  if (what.header)
+    names.take("", header_file, "the header of the output");
+  std::string rule;
+  if (!depfile.empty()) {
+    names.take("--depfile ", depfile, "the rule");
+    rule = dependency_rule(out, files);
+  }
   OutputFile output(out);
   output.write(text.data(), text.size());
   std::optional<OutputFile> header_output;
   if (what.header) {
-    header_output.emplace(std::filesystem::path(out.getValue()).replace_extension(".h").string());
+    header_output.emplace(header_file);
     header_output->write(header.data(), header.size());
   }
   if (!depfile.empty())
-    write_file(depfile, dependency_rule(out, files));
+    write_file(depfile, rule);
   if (header_output)
     header_output->commit();
   output.commit();
