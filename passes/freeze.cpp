@@ -4,6 +4,7 @@
 #include "passes/freeze.h"
 
 #include "ir/error.h"
+#include "passes/float_class.h"
 #include "passes/rewriter.h"
 
 #include <fmt/format.h>
@@ -22,12 +23,13 @@ bool writes(const Function &function, int state) {
 
 bool is_init(const Function &function) { return function.name == "init"; }
 
-Tensor value_of(const State &state, const std::map<std::string, Tensor> &values) {
+Tensor value_of(const State &state, const std::map<std::string, Tensor> &values, const std::string &file) {
   const auto at = values.find(state.path);
   if (at == values.end())
-    throw Error(fmt::format("no tensor `{}` ({}), which is to be frozen", state.path, type_text(state.type)));
+    throw Error(fmt::format("{}: no tensor `{}` ({}), which is to be frozen", file, state.path, type_text(state.type)));
   if (at->second.type != state.type)
-    throw Error(fmt::format("`{}` is {}, in the model {}", state.path, type_text(at->second.type), type_text(state.type)));
+    throw Error(
+        fmt::format("{}: `{}` is {}, in the model {}", file, state.path, type_text(at->second.type), type_text(state.type)));
   return at->second;
 }
 
@@ -62,7 +64,8 @@ void rewrite(Function &function, const std::vector<int> &number, const std::vect
 
 } // namespace
 
-std::vector<std::string> freeze(Module &module, const std::map<std::string, Tensor> &values) {
+std::vector<std::string> freeze(Module &module, const std::map<std::string, Tensor> &values, const std::string &file,
+                                const Checks &checks) {
   std::vector<std::string> dropped;
   std::erase_if(module.functions, [&](const Function &function) {
     bool trains = false;
@@ -87,9 +90,16 @@ std::vector<std::string> freeze(Module &module, const std::map<std::string, Tens
              std::ranges::any_of(function.arg_info, [&](const Arg &arg) { return arg.state == static_cast<int>(s); });
     });
     number.push_back(written ? static_cast<int>(stay.size()) : -1);
-    frozen.push_back(written || !read ? nullptr : std::make_shared<const Tensor>(value_of(module.states[s], values)));
     if (written)
       stay.push_back(module.states[s]);
+    frozen.push_back(nullptr);
+    if (written || !read)
+      continue;
+    const State &state = module.states[s];
+    frozen[s] = std::make_shared<const Tensor>(value_of(state, values, file));
+    // Carried state may start as infinity, such as the least loss so far.
+    if (const int is = checks.nan ? float_class(*frozen[s]) : 0; is > (state.trained ? 0 : 1))
+      throw Error(fmt::format("{}: state `{}` holds {}", file, state.path, is == 2 ? "NaN" : "infinity"));
   }
   for (Function &function : module.functions)
     rewrite(function, number, frozen);

@@ -86,12 +86,7 @@ void freeze_state(SourceModule &source, const BuildOptions &options) {
     tensor.bytes = std::move(given.tensor.bytes);
     values[given.name] = std::move(tensor);
   }
-  std::vector<std::string> dropped;
-  try {
-    dropped = freeze(source.module, values);
-  } catch (const Error &error) {
-    throw FileError(options.freeze, error.what());
-  }
+  const std::vector<std::string> dropped = freeze(source.module, values, options.freeze, options.passes.checks);
   if (options.warn && !dropped.empty())
     fmt::print(stderr, "{}: note: left out, since they change parameters: `{}`\n", source.module.files[0],
                fmt::join(dropped, "`, `"));

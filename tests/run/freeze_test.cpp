@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 namespace nnc {
 namespace {
 
@@ -137,10 +139,29 @@ TEST(freeze, says_what_is_wrong) {
   refused("a.nn --weights a.safetensors", "nnc: error: --weights goes with --freeze");
   refused("a.nn --freeze --weights none", "nnc: error: none: cannot open");
   refused("b.nn --freeze --weights a.safetensors", "nnc: error: a.safetensors: no tensor `a` (f32), which is to be frozen");
-  refused("c.nn --freeze --weights a.safetensors",
-          "nnc: error: a.safetensors: c.nn: nothing is left to freeze: every entry changes parameters");
+  refused("c.nn --freeze --weights a.safetensors", "nnc: error: c.nn: nothing is left to freeze: every entry changes parameters");
   folder.write("b.nn", "param w: f32[3] = [3, 4, 5]\nentry f(x: f32[3]) { return y = w * x }\n");
   refused("b.nn --freeze --weights a.safetensors", "nnc: error: a.safetensors: `w` is f32[2], in the model f32[3]");
+  const Ran ran = folder.run("$NNC a.nn --freeze --weights a.safetensors -o m.so --depfile a.safetensors");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_EQ(ran.err, "nnc: error: --depfile a.safetensors: that is a file that the model is made from\n");
+}
+
+// What --check=nan says of a state at run time it says of a constant at once.
+TEST(freeze, checks_what_it_freezes) {
+  const Folder folder;
+  folder.write("a.nn", "param w: f32[2] = [3, 4]\nstate least: f32 = -log(0)\n"
+                       "entry train(x: f32[2]) { least := minimum(least, sum(x)); update sgd(sum(w * x), lr = 1) }\n"
+                       "entry f(x: f32[2]) { return y = w * x, z = minimum(least, 1) }\n");
+  const auto ran = [&](float value) {
+    Executable model = compile_file(folder.file("a.nn"));
+    model.state<float>("w")[1] = value;
+    model.save_weights(folder.file("w.safetensors"));
+    return folder.run("$NNC a.nn --freeze --weights w.safetensors --check=nan -o m.so");
+  };
+  EXPECT_EQ(ran(2).code, 0); // `least` is still infinite, as it starts
+  EXPECT_EQ(ran(NAN).err, "nnc: error: w.safetensors: state `w` holds NaN\n");
+  EXPECT_EQ(ran(INFINITY).err, "nnc: error: w.safetensors: state `w` holds infinity\n");
 }
 
 } // namespace
