@@ -32,6 +32,13 @@ namespace {
 // Functions by symbol, with their notes.
 using Notes = std::map<std::string, std::string>;
 
+// What can be read of a file that may be damaged.
+template <typename T> T take(llvm::Expected<T> value, const std::string &file) {
+  if (!value)
+    throw Error(fmt::format("{}: the file is damaged: {}", file, llvm::toString(value.takeError())));
+  return *value;
+}
+
 std::map<std::string, Notes> function_notes(llvm::DWARFContext &dwarf) {
   std::map<std::string, Notes> functions;
   for (const auto &unit : dwarf.compile_units())
@@ -41,7 +48,8 @@ std::map<std::string, Notes> function_notes(llvm::DWARFContext &dwarf) {
         continue;
       const char *name = llvm::dwarf::toString(die.find(llvm::dwarf::DW_AT_name), "");
       const char *text = llvm::dwarf::toString(die.find(llvm::dwarf::DW_AT_const_value), "");
-      functions[die.getParent().getShortName()][name] = text;
+      if (const char *function = die.getParent().getShortName())
+        functions[function][name] = text;
     }
   return functions;
 }
@@ -106,18 +114,20 @@ std::vector<SourceLine> source_at(llvm::DWARFContext &dwarf, llvm::object::Secti
   return levels;
 }
 
-KernelCode kernel_code(const llvm::object::ELFObjectFileBase &object, llvm::DWARFContext &dwarf, const Disassembler &disassembler,
-                       const std::string &symbol, const std::string &summary) {
+KernelCode kernel_code(const llvm::object::ELFObjectFileBase &object, const std::string &file, llvm::DWARFContext &dwarf,
+                       const Disassembler &disassembler, const std::string &symbol, const std::string &summary) {
   KernelCode kernel{symbol, summary, {}};
   for (const llvm::object::ELFSymbolRef &found : object.symbols()) {
-    if (found.getELFType() != llvm::ELF::STT_FUNC || llvm::cantFail(found.getName()) != symbol)
+    if (found.getELFType() != llvm::ELF::STT_FUNC || take(found.getName(), file) != symbol)
       continue;
-    const auto section = *llvm::cantFail(found.getSection());
-    const uint64_t begin = llvm::cantFail(found.getAddress());
-    const llvm::StringRef bytes = llvm::cantFail(section.getContents()).substr(begin - section.getAddress(), found.getSize());
+    const llvm::object::section_iterator section = take(found.getSection(), file);
+    if (section == object.section_end())
+      throw Error(fmt::format("{}: the file is damaged: `{}` lies in no section", file, symbol));
+    const uint64_t begin = take(found.getAddress(), file);
+    const llvm::StringRef bytes = take(section->getContents(), file).substr(begin - section->getAddress(), found.getSize());
     for (uint64_t at = 0; at < bytes.size();) {
       const auto [text, size] = disassembler.text(llvm::arrayRefFromStringRef(bytes.substr(at)), begin + at);
-      kernel.instructions.push_back({begin + at, text, source_at(dwarf, {begin + at, section.getIndex()})});
+      kernel.instructions.push_back({begin + at, text, source_at(dwarf, {begin + at, section->getIndex()})});
       at += size;
     }
   }
@@ -127,14 +137,30 @@ KernelCode kernel_code(const llvm::object::ELFObjectFileBase &object, llvm::DWAR
 } // namespace
 
 std::vector<KernelCode> disassemble(const std::string &library, const std::string &file, const std::string &entry) {
+  if (!library.starts_with(llvm::ELF::ElfMagic))
+    throw Error(fmt::format("{}: not a shared library", file)); // as Model::load says it
   auto binary = llvm::object::ObjectFile::createELFObjectFile(llvm::MemoryBufferRef(library, file));
   if (!binary)
-    throw Error(fmt::format("{}: not a compiled model: {}", file, llvm::toString(binary.takeError())));
+    throw Error(fmt::format("{}: the file is damaged: {}", file, llvm::toString(binary.takeError())));
   const auto &object = llvm::cast<llvm::object::ELFObjectFileBase>(**binary);
   const llvm::Triple triple = object.makeTriple();
+  if (triple.getArch() != llvm::Triple::x86_64 && triple.getArch() != llvm::Triple::aarch64)
+    throw Error(fmt::format("{}: not a compiled model: it is for {}", file, object.getFileFormatName().str()));
   make_target("generic", triple.str()); // makes LLVM know it
-  const std::unique_ptr<llvm::DWARFContext> dwarf = llvm::DWARFContext::create(object);
+
+  std::string damage; // the first that LLVM finds, which it would print
+  const auto note = [&](llvm::Error error) {
+    const std::string text = llvm::toString(std::move(error));
+    damage = damage.empty() ? text : damage;
+  };
+  const auto check = [&] {
+    if (!damage.empty())
+      throw Error(fmt::format("{}: the debug information is damaged: {}", file, damage));
+  };
+  const std::unique_ptr<llvm::DWARFContext> dwarf =
+      llvm::DWARFContext::create(object, llvm::DWARFContext::ProcessDebugRelocations::Process, nullptr, "", note, note);
   const std::map<std::string, Notes> functions = function_notes(*dwarf);
+  check();
   if (functions.empty())
     throw Error(fmt::format("{}: has no debug information: compile the model with -g", file));
 
@@ -150,13 +176,19 @@ std::vector<KernelCode> disassemble(const std::string &library, const std::strin
     throw Error(fmt::format("{}: there is no entry `{}`; there are `{}`", file, entry, fmt::join(names, "`, `")));
   // The disassembler of AArch64 refuses what its processor does not have; that of x86 does not care.
   const Disassembler disassembler(triple, triple.isAArch64() ? "+all" : "");
+  const auto said = [&](const std::string &symbol, const Notes &notes, const char *name) {
+    const auto at = notes.find(name);
+    if (at == notes.end())
+      throw Error(fmt::format("{}: the debug information is damaged: `{}` has no `{}`", file, symbol, name));
+    return at->second;
+  };
   std::vector<KernelCode> kernels;
-  std::istringstream symbols(wanted->at("nnc.kernels"));
+  std::istringstream symbols(said(entry, *wanted, "nnc.kernels"));
   for (std::string symbol; symbols >> symbol;) {
     const auto notes = functions.find(symbol);
-    if (notes == functions.end())
-      throw Error(fmt::format("{}: nothing is said of kernel `{}`", file, symbol));
-    kernels.push_back(kernel_code(object, *dwarf, disassembler, symbol, notes->second.at("nnc.kernel")));
+    const std::string summary = said(symbol, notes == functions.end() ? Notes{} : notes->second, "nnc.kernel");
+    kernels.push_back(kernel_code(object, file, *dwarf, disassembler, symbol, summary));
+    check();
   }
   return kernels;
 }

@@ -8,6 +8,7 @@ namespace nnc {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 // Compiles `text` and expects it to be refused with messages that have all of these parts, in order.
@@ -52,7 +53,7 @@ void refused_command(const std::string &command, const std::string &message) {
   folder.write("short.safetensors", std::string("\x40\0\0\0\0\0\0\0{\"n/dense_0/w\":", 24));
   folder.write("none.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
   folder.write("text.so", "this is no library");
-  ASSERT_EQ(folder.run("$NNC m.nn -o good.so").code, 0);
+  ASSERT_EQ(folder.run("$NNC m.nn -o good.so && $NNC m.nn -o good.a").code, 0);
   folder.write("short.so", folder.read("good.so").substr(0, 5000));
   const std::set<std::string> before = folder.files();
   const Ran ran = folder.run(command);
@@ -194,9 +195,34 @@ TEST(bad_input, weights_and_libraries) {
   refused_command("$NNC run text.so predict --in x=x4.npy", "nnc: error: text.so: not a shared library");
   refused_command("$NNC run short.so predict --in x=x4.npy", "nnc: error: short.so: the file is truncated");
   refused_command("$NNC run good.so predict --in x=x4.npy --engine=interp", "nnc: error: good.so: a compiled model cannot run");
-  refused_command("$NNC inspect text.so", "nnc: error: text.so: not a shared library");
+  for (const std::string command : {"inspect", "objdump"}) {
+    const std::string entry = command == "objdump" ? " f" : "";
+    refused_command("$NNC " + command + " text.so" + entry, "nnc: error: text.so: not a shared library");
+    refused_command("$NNC " + command + " good.a" + entry, "nnc: error: good.a: not a shared library");
+  }
   refused_command("$NNC run m.nn predict --in x=x4.npy --out y=no/such/y.npy", "nnc: error: no/such/y.npy: cannot ");
   refused_command("$NNC run m.nn predict --in x=x4.npy --weights-out no/such/w", "nnc: error: no/such/w: cannot ");
+}
+
+// Whatever is overwritten, what LLVM finds is said in our words, or does not matter.
+TEST(bad_input, damaged_debug_information) {
+  const Folder folder;
+  folder.write("m.nn", "entry f(x: f32[4]) { return y = exp(x) }\n");
+  ASSERT_EQ(folder.run("$NNC m.nn -g --cpu=generic -o good.so").code, 0);
+  const std::string good = folder.read("good.so");
+  int found = 0;
+  for (size_t at = 64; at < good.size(); at += good.size() / 40) {
+    std::string bad = good;
+    for (size_t i = at; i < std::min(at + 16, bad.size()); ++i)
+      bad[i] = static_cast<char>(bad[i] ^ 0x55);
+    folder.write("bad.so", bad);
+    const Ran ran = folder.run("$NNC objdump bad.so f");
+    EXPECT_TRUE(ran.code == 0 ? ran.err.empty() : ran.err.starts_with("nnc: error: ")) << at << ": " << ran.err;
+    EXPECT_THAT(ran.err, Not(HasSubstr("warning: "))) << at;
+    EXPECT_LE(ran.code, 1) << at;
+    found += ran.err.starts_with("nnc: error: bad.so: the debug information is damaged: ");
+  }
+  EXPECT_GT(found, 0);
 }
 
 TEST(bad_input, training) {
