@@ -16,7 +16,7 @@ struct LoadedCode {
 
 // Loads the very objects that a library would be linked from. The artefact itself is no longer needed afterwards. Code with debug
 // information is registered with a debugger that watches this process; with `perf`, it is written down for Linux' profiler
-// (perf_files.h). Throws Error where it was compiled for another architecture.
+// (docs/driver.md, "Profile"). Throws Error where it was compiled for another architecture.
 LoadedCode load_jit(const Artefact &artefact, bool perf = false);
 
 } // namespace nnc
