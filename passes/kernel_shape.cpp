@@ -14,7 +14,7 @@ namespace {
 constexpr double flop_per_ns = 60, dot_flop_per_ns = 150, bytes_per_ns = 12; // of one core, for cutting grains only
 constexpr double one_grain_ns = 20'000, grain_ns = 10'000;
 constexpr int64_t most_grains = 64;
-constexpr int recompute_weight = 8; // above it, a value that a later stage needs waits in a row buffer
+constexpr int recompute_weight = 8;                        // above it, a value that a later stage needs waits in a row buffer
 constexpr int64_t most_small_n = 16, least_small_n_k = 64; // of recipe small_n: columns, and steps of k to pay for summing lanes
 
 void for_each_access(Kernel &kernel, auto &&f) {
