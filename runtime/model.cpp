@@ -152,9 +152,12 @@ std::string result_text(const nnc_entry_info &entry, int32_t code) {
 
 Model Model::load(const std::string &file) {
   check_elf(file);
-  void *handle = dlopen(fresh_path(file).c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle)
-    throw FileError(file, dlerror());
+  const std::string path = fresh_path(file);
+  void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    const std::string said = dlerror();
+    throw FileError(file, said.starts_with(path + ": ") ? said.substr(path.size() + 2) : said);
+  }
   std::shared_ptr<void> code(handle, [](void *library) { dlclose(library); });
   auto query = reinterpret_cast<const nnc_model_info *(*)()>(dlsym(handle, "nnc_model"));
   if (!query)

@@ -277,6 +277,9 @@ TEST_F(Library, RefusesFilesThatAreNoModels) {
   other[18] = 8; // e_machine: EM_MIPS
   EXPECT_THAT(message(put("mips.so", other)), AllOf(HasSubstr("made for ELF machine 8"), HasSubstr("and this machine is ")));
 
+  put("needs.c", "extern int missing(void); int f(void) { return missing(); }");
+  shell("gcc -shared -fPIC needs.c -o needs.so");
+  EXPECT_EQ(message(path("needs.so")), path("needs.so") + ": undefined symbol: missing");
   put("foreign.c", "int f(void) { return 1; }");
   shell("gcc -shared -fPIC foreign.c -o foreign.so");
   EXPECT_THAT(message(path("foreign.so")), HasSubstr("`nnc_model`"));
