@@ -239,6 +239,13 @@ TEST(Entry, FailedCheckWritesNothing) {
   EXPECT_EQ(result_text(c.step, NNC_CHECK), "label is not below 10");
 }
 
+// LLVM uses it unasked. The number is for ever: contexts are shared with artefacts of later compilers.
+TEST(Entry, AsksForSse4aWhereLlvmMayUseIt) {
+  const auto asks = [](const char *cpu) { return required_isa(*create_machine(make_target(cpu, "x86_64-linux-gnu"))) >> 44 & 1; };
+  EXPECT_TRUE(asks("znver3"));
+  EXPECT_FALSE(asks("x86-64-v4"));
+}
+
 TEST(Entry, DetectsTheProcessorOnce) {
   Call c;
   EXPECT_NE(c.context.isa & isa_detected, 0u);
