@@ -28,7 +28,7 @@ std::string_view spelling(Func::Kind kind) {
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\')
@@ -51,7 +51,7 @@ public:
     for (const Item &item : file.items)
       std::visit([&](const auto &node) { this->node(item.span, node); }, item.node);
     for (const Comment &comment : file.comments)
-      line(comment.span, "comment {}{}", comment.alone ? "" : "behind ", quoted(comment.span.text()));
+      line(comment.span, "comment {}{}", comment.alone ? "" : "behind ", in_quotes(comment.span.text()));
   }
 
 private:
@@ -76,12 +76,12 @@ private:
   }
   void doc(const std::string &text) {
     if (!text.empty())
-      part("doc " + quoted(text), [] {});
+      part("doc " + in_quotes(text), [] {});
   }
 
   // ---- declarations
   void node(const Span &span, const Use &use) {
-    line(span, "use from {}", quoted(use.path));
+    line(span, "use from {}", in_quotes(use.path));
     within([&] { names(use.names); });
   }
   void node(const Span &span, const Const &constant) {
@@ -180,7 +180,7 @@ private:
         if (message.name)
           line(message.name->span, "name {}", message.name->text);
         else
-          part("text " + quoted(message.text), [] {});
+          part("text " + in_quotes(message.text), [] {});
     });
   }
   void node(const Span &span, const Update &update) {
@@ -236,7 +236,7 @@ private:
   void node(const Expr &e, const Number &number) {
     number.integer ? line(e.span, "number {}", *number.integer) : line(e.span, "float {}", number.value);
   }
-  void node(const Expr &e, const String &string) { line(e.span, "string {}", quoted(string.text)); }
+  void node(const Expr &e, const String &string) { line(e.span, "string {}", in_quotes(string.text)); }
   void node(const Expr &e, const Bool &boolean) { line(e.span, "{}", boolean.value); }
   void node(const Expr &e, const Ref &ref) { line(e.span, "ref {}", ref.name); }
   void node(const Expr &e, const Ellipsis &) { line(e.span, "..."); }

@@ -79,7 +79,7 @@ std::string attr_text(const Attrs &attrs, AttrKey key) {
   case AttrKey::dtype:
     return std::string(dtype_name(attrs.dtype));
   case AttrKey::labels:
-    return quoted(attrs.labels);
+    return in_quotes(attrs.labels);
   }
   return "";
 }
@@ -156,7 +156,7 @@ private:
           return fmt::format("{} -> {}{}", value, texts[i][0], at(result.loc));
       return fmt::format("{} -> ?", value); // the verifier refuses this
     case Result::Kind::check:
-      return fmt::format("check {} {}{}", value, quoted(result.name), at(result.loc));
+      return fmt::format("check {} {}{}", value, in_quotes(result.name), at(result.loc));
     }
     return "";
   }
@@ -201,7 +201,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 Printer printer_for(const Module &module) {
   Printer printer;
   for (const State &state : module.states)
-    printer.state_paths.push_back(quoted(state.path));
+    printer.state_paths.push_back(in_quotes(state.path));
   return printer;
 }
 
@@ -223,7 +223,7 @@ std::string loc_text(const Loc &loc) {
                      std::string(loc.order, '\''), loc.path == 0 ? "" : fmt::format("/{}", loc.path));
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "\"";
   for (char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -256,9 +256,9 @@ std::string print(const Module &module, const Function &function) {
 
 std::string print(const Module &module) {
   Printer printer = printer_for(module);
-  printer.put("module {}\n", quoted(module.files[0]));
+  printer.put("module {}\n", in_quotes(module.files[0]));
   for (size_t i = 1; i < module.files.size(); ++i)
-    printer.put("file {} {}\n", i, quoted(module.files[i]));
+    printer.put("file {} {}\n", i, in_quotes(module.files[i]));
   if (!module.states.empty())
     printer.text += '\n';
   for (size_t i = 0; i < module.states.size(); ++i)

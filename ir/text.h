@@ -13,7 +13,7 @@ std::vector<std::vector<std::string>> value_texts(const Function &function);
 std::vector<std::vector<std::string>> value_texts(const Region &body);
 
 std::string loc_text(const Loc &loc);      // "9:10'/2", "" where there is no place
-std::string quoted(std::string_view text); // with " around it and escapes inside
+std::string in_quotes(std::string_view text); // with " around it and escapes inside
 bool is_value_name(std::string_view name); // letters, digits, _ and ., not starting with a digit or .
 bool is_identifier(std::string_view name); // the same without dots
 

@@ -47,7 +47,7 @@ private:
 };
 
 // In single quotes nothing is special but the quote.
-std::string quoted(const std::string &text) {
+std::string in_quotes(const std::string &text) {
   std::string result = "'";
   for (char c : text)
     result += c == '\'' ? "''" : std::string(1, c);
@@ -79,7 +79,7 @@ std::string script(const Chart &chart, const std::string &file, const std::strin
       }
       data += "END\n";
       plot += fmt::format("{} {} using 1:2 with {} linewidth 2 title {}", plot.empty() ? "plot" : ",", block,
-                          chart.marks ? "linespoints pointtype 7 pointsize 0.5" : "lines", quoted(curve.name));
+                          chart.marks ? "linespoints pointtype 7 pointsize 0.5" : "lines", in_quotes(curve.name));
     }
     plots += plot + "\n";
   }
@@ -89,7 +89,7 @@ std::string script(const Chart &chart, const std::string &file, const std::strin
   }
   const std::string setting =
       fmt::format("set terminal {}\nset output {}\nset grid\nset key noenhanced above\nset xrange [{}:{}]\nset xlabel {}\n",
-                  terminal(file, height), quoted(out), first, last, quoted(chart.x_label));
+                  terminal(file, height), in_quotes(out), first, last, in_quotes(chart.x_label));
   if (count == 1)
     return data + setting + plots + "unset output\n";
   return data + setting + fmt::format("set multiplot layout {},1\n", count) + plots + "unset multiplot\nunset output\n";
