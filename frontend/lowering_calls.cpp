@@ -110,6 +110,8 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
   if (takes_rest)
     names.clear();
   call.arguments.resize(names.size());
+  // The library may ask for a shape in an elementwise function: a loss wants the same of both tensors.
+  const bool anywhere = builtin.elementwise || (builtin.name == "shape" && trace.in_library(at));
   size_t position = 0;
   for (Argument &argument : arguments) {
     size_t i = position;
@@ -119,7 +121,7 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
       if (i == names.size())
         trace.fail(argument.name->span, fmt::format("`{}` has no parameter `{}`", builtin.name, argument.name->text));
     } else if (takes_rest) {
-      if (!builtin.elementwise)
+      if (!anywhere)
         refuse_if_elementwise(argument.value.datum, fmt::format("`{}`", builtin.name), at);
       call.rest.push_back(std::move(argument.value));
       continue;
@@ -135,7 +137,7 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
     if (!call.arguments[i]) {
       if (names[i].back() != '?')
         trace.fail(at, fmt::format("`{}` needs `{}`", builtin.name, names[i]));
-    } else if (!builtin.elementwise) {
+    } else if (!anywhere) {
       refuse_if_elementwise(call.arguments[i]->datum, fmt::format("`{}`", builtin.name), at);
     }
   return builtin.call(call);

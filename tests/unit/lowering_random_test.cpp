@@ -149,6 +149,17 @@ TEST(LoweringRandom, DropoutDropsInTrainingOnly) {
   EXPECT_EQ(numbers(trained.at("slope")), y); // a draw is a constant to grad
 }
 
+TEST(LoweringRandom, DropoutAtARateOfZeroDrawsNothing) {
+  for (const char *rate : {"0", "0.0", "off"}) {
+    const Module module = runnable("const off = 0\nnet n(x: f32[8]) = dropout(x, " + std::string(rate) +
+                                   ")\nentry go(x: f32[8]) { return y = n(x, training = true) }\n");
+    EXPECT_TRUE(module.states.empty()) << rate;
+  }
+  Interpreted model(runnable("net n(x: f32[8], rate: f32) = dropout(x, rate)\n" // known in the call only
+                             "entry go(x: f32[8], rate: f32) { return y = n(x, rate, training = true) }\n"));
+  EXPECT_EQ(numbers(model.call("go", {zeros, f32s({}, {0})}).at("y")), numbers(zeros));
+}
+
 // Who asks for gradients of parameters without an `update` probably wants the code for training.
 TEST(LoweringRandom, GradientsOutsideOfTrainingAreWarnedOf) {
   const auto warnings = [](const std::string &entry) {
