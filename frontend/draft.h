@@ -61,6 +61,7 @@ public:
   // Where an argument was declared; nothing for other values.
   const Span *declared(Value value) const;
   const Node &node(Value value) const { return function_.node(value); }
+  const Type &type(Value value) const { return function_.type(value); }
   int size() const { return static_cast<int>(function_.nodes.size()); }
   bool is_argument(Value value) const { return node(value).op == Op::arg; }
   // The number every element is, if this is such a constant.

@@ -43,7 +43,7 @@ bool found_within(const Draft &draft, Value places, int64_t size) {
   if (node->op != Op::argmax && node->op != Op::argsort)
     return false;
   const int64_t axis = node->op == Op::argmax ? node->attrs.axes[0] : node->attrs.axis;
-  return draft.node(node->operands[0]).type().shape[axis] <= size;
+  return draft.type(node->operands[0]).shape[axis] <= size;
 }
 
 } // namespace

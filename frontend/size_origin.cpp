@@ -35,7 +35,7 @@ AxisOf operand_axis(const Draft &draft, const Node &node, int64_t axis) {
                                    : operand(1, static_cast<int64_t>(labels.rhs.find(labels.result[axis])));
   }
   case Op::reshape: { // an axis stays itself if the sizes before it multiply to the same
-    const Shape &from = draft.node(node.operands[0]).type().shape, &to = node.types[0].shape;
+    const Shape &from = draft.type(node.operands[0]).shape, &to = node.type().shape;
     const int64_t before = element_count(Shape(to.begin(), to.begin() + axis));
     for (size_t i = 0; i < from.size(); ++i)
       if (from[i] == to[axis] && element_count(Shape(from.begin(), from.begin() + static_cast<int64_t>(i))) == before)
@@ -43,12 +43,12 @@ AxisOf operand_axis(const Draft &draft, const Node &node, int64_t axis) {
     return {};
   }
   case Op::slice:
-    return draft.node(node.operands[0]).type().shape[axis] == node.types[0].shape[axis] ? operand(0, axis) : AxisOf{};
+    return draft.type(node.operands[0]).shape[axis] == node.type().shape[axis] ? operand(0, axis) : AxisOf{};
   default:
     break;
   }
   if (is_reduce(node.op)) {
-    for (int64_t i = 0, left = axis; i < draft.node(node.operands[0]).type().rank(); ++i)
+    for (int64_t i = 0, left = axis; i < draft.type(node.operands[0]).rank(); ++i)
       if (position(node.attrs.axes, i) < 0 && left-- == 0)
         return operand(0, i);
   }

@@ -53,8 +53,13 @@ struct Node {
   std::shared_ptr<const Region> body; // fused, scan
   ScanInfo scan;                      // scan
 
-  const Type &type() const { return types[0]; }
-  const std::string &name() const { return names[0]; }
+  // Of the only result; an internal error where there are more, in every build. Who has a value asks Region::type.
+  const Type &type() const { return types[only()]; }
+  const std::string &name() const { return names[only()]; }
+  const std::string &label() const { return names[0]; } // for messages and logs: the name of the first result
+
+private:
+  size_t only() const;
 };
 
 // Nodes in order (operands before users). The first `args` nodes are Op::arg.

@@ -29,7 +29,7 @@ std::vector<bool> inlined_constants(const Region &region, const std::vector<Valu
     for (size_t k = 0; k < node.operands.size(); ++k) {
       const int operand = node.operands[k].node;
       used[operand] = true;
-      if (!types[k] && !literal_type(node.op, k, types, node.type()))
+      if (!types[k] && !literal_type(node.op, k, types, node.types))
         inlined[operand] = false;
     }
   }

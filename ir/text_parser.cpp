@@ -253,7 +253,7 @@ private:
     node.attrs = std::move(inside.attrs);
     const std::vector<AttrKey> &attrs = op_info(*op).attrs;
     if (std::find(attrs.begin(), attrs.end(), AttrKey::shape) != attrs.end())
-      node.attrs.shape = node.types[0].shape;
+      node.attrs.shape = node.type().shape;
     for (AttrKey key : attrs)
       if (key != AttrKey::shape && std::find(inside.given.begin(), inside.given.end(), key) == inside.given.end())
         lexer_.fail(name, fmt::format("`{}` needs its {}", name.text, attr_name(key)));
@@ -268,9 +268,8 @@ private:
     } catch (const Error &error) {
       lexer_.fail(name, error.what());
     }
-    if (inferred != node.types[0])
-      lexer_.fail(type_place,
-                  fmt::format("`{}` gives {} here, not {}", name.text, type_text(inferred), type_text(node.types[0])));
+    if (inferred != node.type())
+      lexer_.fail(type_place, fmt::format("`{}` gives {} here, not {}", name.text, type_text(inferred), type_text(node.type())));
     add(scope, std::move(node), names);
   }
 
@@ -337,7 +336,7 @@ private:
     }
     std::vector<std::optional<Type>> literal_types;
     for (size_t k = 0; k < operands.size(); ++k)
-      literal_types.push_back(types[k] ? std::nullopt : literal_type(node.op, k, types, node.type()));
+      literal_types.push_back(types[k] ? std::nullopt : literal_type(node.op, k, types, node.types));
     for (size_t k = 0; k < operands.size(); ++k) {
       if (node.operands[k])
         continue;

@@ -217,7 +217,7 @@ void verify_nodes(const Module &module, const Region &region, bool in_fused) {
     try {
       verify_node(module, region, static_cast<int>(i), in_fused);
     } catch (Violation &violation) {
-      const std::string name = node.name().empty() ? fmt::format("node {}", i) : "%" + node.name();
+      const std::string name = node.label().empty() ? fmt::format("node {}", i) : "%" + node.label();
       throw Violation{fmt::format("`{}` ({}): {}", name, op_info(node.op).name, violation.text)};
     }
   }

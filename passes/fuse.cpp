@@ -238,7 +238,7 @@ private:
       refuse(through, formed.refusal);
       return false;
     }
-    if (!context_.allow("fuse", through.name()))
+    if (!context_.allow("fuse", through.label()))
       return false;
     join_in_order(first, second);
     for (int member : members)
@@ -249,7 +249,7 @@ private:
   }
 
   void refuse(const Node &through, const std::string &reason) {
-    refusals_.insert(fmt::format("{}: %{}: {}", old_.name, through.name(), reason));
+    refusals_.insert(fmt::format("{}: %{}: {}", old_.name, through.label(), reason));
   }
 
   void merge_along_values() {

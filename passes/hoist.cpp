@@ -124,7 +124,7 @@ private:
         elements += all ? old_.nodes[user].type().elements() : 0;
         late |= all && !needed_[user];
       }
-      const int64_t computed = old_.nodes[dot].type().elements();
+      const int64_t computed = all ? old_.nodes[dot].type().elements() : 0;
       if (all && (elements < computed || (late && elements == computed)))
         sliced_.insert(dot);
     }
@@ -461,7 +461,7 @@ bool hoist(Function &function, PassContext &context) {
       rewriter.keep(i, std::move(node));
       continue;
     }
-    context.allow("hoist", node.name());
+    context.allow("hoist", node.label());
     changed = true;
     for (int k = 0; k < static_cast<int>(results.size()); ++k)
       rewriter.replace({i, k}, results[k]);

@@ -14,7 +14,7 @@ Function body_function(const Node &scan, bool carries_as_states) {
   Function function;
   static_cast<Region &>(function) = *scan.body;
   function.results.clear();
-  function.name = scan.name().empty() ? "scan" : scan.name();
+  function.name = scan.label().empty() ? "scan" : scan.label();
   function.loc = scan.loc;
   function.arg_info.resize(function.args);
   for (int i = 0; i < static_cast<int>(scan.body->results.size()); ++i) {

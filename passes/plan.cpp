@@ -222,7 +222,7 @@ private:
     const Node &node = function_.nodes[index];
     Formed formed = form_body(*node.body);
     if (!formed.kernel)
-      throw Error(fmt::format("internal error: {}: %{} is no kernel: {}", function_.name, node.name(), formed.refusal));
+      throw Error(fmt::format("internal error: {}: %{} is no kernel: {}", function_.name, node.label(), formed.refusal));
     Kernel kernel = std::move(*formed.kernel);
     std::vector<Arg> args;
     std::vector<std::pair<Value, int>> partials; // result, block of its partials

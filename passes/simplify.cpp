@@ -51,7 +51,7 @@ std::vector<int> live_uses(const Function &function) {
 Value simplified(Simplifier &s, const Node &node, PassContext &context) {
   if (context.exhausted())
     return {};
-  const std::string_view where = node.name().empty() ? op_info(node.op).name : std::string_view(node.name());
+  const std::string_view where = node.label().empty() ? op_info(node.op).name : std::string_view(node.label());
   if (!context.disabled("fold"))
     if (std::optional<Tensor> number = folded(s.build.region(), node)) {
       context.allow("fold", where);

@@ -77,7 +77,7 @@ public:
     for (const Result &result : entry.function_results)
       names.insert(result.name);
     for (int a = 0; a < entry.args; ++a)
-      names.insert(entry.nodes[a].names[0]);
+      names.insert(entry.nodes[a].name());
     for (Value gradient : gradients_) {
       std::string name = gradient_name(module, entry, gradient);
       while (!names.insert(name).second)

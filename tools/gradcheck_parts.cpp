@@ -86,8 +86,12 @@ void follow_branches(Function &function) {
   for (int i = 0; i < rewriter.size(); ++i) {
     Node node = rewriter.take(i);
     rewriter.build.loc = node.loc;
-    const bool is_arg = node.op == Op::arg, is_float_node = is_float(node.types[0].dtype);
-    const bool jumps = node.op == Op::floor || node.op == Op::round || (!is_arg && !is_float_node && node.types.size() == 1);
+    if (node.types.size() > 1) {
+      rewriter.keep(i, std::move(node));
+      continue;
+    }
+    const bool is_arg = node.op == Op::arg, is_float_node = is_float(node.type().dtype);
+    const bool jumps = node.op == Op::floor || node.op == Op::round || (!is_arg && !is_float_node);
     if (const Value v = is_float_node ? branch(rewriter.build, node) : Value{}) {
       rewriter.replace({i, 0}, v);
       continue;

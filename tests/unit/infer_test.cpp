@@ -178,5 +178,16 @@ TEST(Builder, KeepsNamesUnique) {
   EXPECT_EQ(region.node(other.constant(Tensor(f32()), "g.x")).name(), "g.x.2");
 }
 
+TEST(Builder, ANodeOfSeveralResultsHasNoType) {
+  Region region, body;
+  Builder b(region), inside(body);
+  const Value first = inside.arg(f32(), "c"), slice = inside.arg(f32({2}), "x");
+  body.results = {first, slice};
+  const Value loop = b.scan({.steps = 3, .carries = 1, .slices = 1}, {b.arg(f32(), "c"), b.arg(f32({3, 2}), "xs")}, body);
+  EXPECT_EQ(region.type({loop.node, 1}), f32({3, 2}));
+  EXPECT_THROW(region.node(loop).type(), Error);
+  EXPECT_THROW(region.node(loop).name(), Error);
+}
+
 } // namespace
 } // namespace nnc

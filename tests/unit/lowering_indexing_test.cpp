@@ -47,6 +47,20 @@ TEST(LoweringIndexing, PlacesThatWereFoundNeedNoCheck) {
   EXPECT_EQ(checks("t[argmax(x, axis = 1) + 1]"), 1);
 }
 
+// The loop's results are the carry, which is shorter than the table or has no axis at all, and the stack that is searched.
+TEST(LoweringIndexing, PlacesFoundInAStackOfALoop) {
+  const auto text = [](const std::string &carry) {
+    return "entry go(t: f32[3], x: f32[2, 5]) {\n  s = zeros(" + carry +
+           ")\n  ys = scan u in x { s = s + 1; yield u }\n  return y = t[argmax(ys, axis = 1)], s\n}";
+  };
+  for (const char *carry : {"[]", "[2, 2]"}) {
+    Interpreted model(runnable(text(carry)));
+    expect_near(model.call("go", {f32s({3}, {7, 8, 9}), f32s({2, 5}, {0, 1, 2, 1, 0, 3, 1, 2, 1, 0})}).at("y"), {9, 7});
+    model.call("go", {f32s({3}, {7, 8, 9}), f32s({2, 5}, {0, 1, 2, 3, 0, 3, 1, 2, 1, 0})});
+    EXPECT_EQ(model.failed, "index outside 0..3 of axis 0 of `t`, f32[3]");
+  }
+}
+
 TEST(LoweringIndexing, RunTimePlacesAreCheckedBeforeAnythingIsWritten) {
   Interpreted model(
       runnable("state s: f32[3, 2] = zeros()\nentry go(v: f32[2], i: i32) {\n  s[i] := v\n  return y = s[i] + 1\n}\n"

@@ -36,7 +36,7 @@ struct Case {
 
 Node &named(Function &f, const std::string &name) {
   for (Node &node : f.nodes)
-    if (node.name() == name)
+    if (node.label() == name)
       return node;
   throw std::runtime_error(name);
 }
