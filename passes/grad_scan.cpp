@@ -37,6 +37,8 @@ public:
         carried_.push_back(i);
     while (!derive_step())
       ;
+    if (std::ranges::none_of(d_args_, [](Value d) { return bool(d); }))
+      return std::vector<Value>(node_.operands.size()); // what has a derivative does not depend on what varies
     choose_arguments();
     keep_stacks();
     return emit();
