@@ -218,8 +218,10 @@ Datum concat(const BuiltinCall &c) {
   std::vector<Value> values;
   for (const TensorRef &tensor : tensors) {
     Shape beside = tensor.type.shape, first = tensors[0].type.shape;
-    if (beside.size() == first.size())
-      beside[axes[0]] = first[axes[0]];
+    if (beside.size() != first.size())
+      emit(c).trace.fail(c.at, fmt::format("`concat` joins tensors of equally many axes, not {} and {}",
+                                           type_text(tensors[0].type), type_text(tensor.type)));
+    beside[axes[0]] = first[axes[0]];
     if (beside != first) {
       Diagnostic &error = emit(c).trace.error(
           c.at, fmt::format("sizes beside axis {} differ: {} and {}", axes[0], shape_text(first), shape_text(tensor.type.shape)));

@@ -231,8 +231,7 @@ Datum Emit::power(const Operand &base, const Operand &exponent, const Span &at) 
     }
   }
   const auto *base_number = base.datum.as<double>();
-  const DType dtype = tensor_type(base_number ? exponent : base)->dtype;
-  if (!is_float(dtype))
+  if (!is_float((tensor_type(base) ? tensor_type(base) : tensor_type(exponent))->dtype))
     trace.fail(at, fmt::format("`**` with exponents of a tensor needs floats; write f32(…)"));
   if (base_number && *base_number <= 0)
     trace.fail(at, fmt::format("{} to the power of a tensor: the base must be positive", number_text(*base_number)));
@@ -240,7 +239,7 @@ Datum Emit::power(const Operand &base, const Operand &exponent, const Span &at) 
   if (base_number)
     log.datum = std::log(*base_number);
   else
-    log.datum = elementwise(Op::log, {base}, at);
+    log.datum = elementwise(Op::log, {{unify({base, exponent}, at)[0], base.span}}, at);
   return elementwise(Op::exp, {{elementwise(Op::mul, {exponent, log}, at), at}}, at);
 }
 
