@@ -215,7 +215,9 @@ private:
 
   bool wants_space(Tok before, Tok token) const {
     const bool in_subscript = !brackets_.empty() && brackets_.back().square;
-    if (opens(before) || closes(token) || token == Tok::comma || before == Tok::dot || token == Tok::dot)
+    if (token == Tok::dot)
+      return before == Tok::number; // `7 .T`: `7.` is no number
+    if (opens(before) || closes(token) || token == Tok::comma || before == Tok::dot)
       return false;
     if (before == Tok::range || token == Tok::range) // `0.. .5`: no third point
       return before == Tok::range && text_[tokens_[at_].begin] == '.';

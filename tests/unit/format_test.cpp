@@ -127,7 +127,8 @@ TEST(format, spaces) {
   EXPECT_EQ(laid_out("entry f(x:f32){for i in 0 .. n-1{require not(i==2)and x<-1,\"a {n}\"}\nreturn-x,  a=[1,2 ],b=f(x)as g}\n"),
             "entry f(x: f32) {\n  for i in 0..n - 1 { require not (i == 2) and x < -1, \"a {n}\" }\n"
             "  return -x, a = [1, 2], b = f(x) as g\n}\n");
-  EXPECT_EQ(laid_out("fn f(x) = 0 .. .5\n"), "fn f(x) = 0.. .5\n"); // not an ellipsis
+  EXPECT_EQ(laid_out("fn f(x) = 7 . T @ 7.5 .T @ x . T\n"), "fn f(x) = 7 .T @ 7.5 .T @ x.T\n"); // `7.` is no number
+  EXPECT_EQ(laid_out("fn f(x) = 0 .. .5\n"), "fn f(x) = 0.. .5\n");                             // not an ellipsis
 }
 
 TEST(format, blocks) {
