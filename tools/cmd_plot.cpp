@@ -101,15 +101,15 @@ public:
   std::vector<Curve> over(Range range, int64_t points) {
     const int64_t size = elements(x_);
     for (int64_t done = 0; done < points; done += size) {
-      std::vector<double> xs;
-      std::vector<std::byte> bytes(x_.bytes);
+      HostTensor xs{"f64", {size}, std::vector<std::byte>(size * sizeof(double))};
       for (int64_t i = 0; i < size; ++i) {
         const double share = points == 1 ? 0 : static_cast<double>(done + i) / static_cast<double>(points - 1);
-        xs.push_back(range.low + (range.high - range.low) * share);
-        store(bytes, i, xs.back());
+        const double x = range.low + (range.high - range.low) * share;
+        std::memcpy(xs.bytes.data() + i * sizeof x, &x, sizeof x);
       }
-      call(bytes);
-      collect(xs);
+      const HostTensor in = fitted(std::move(xs), "--range", x_);
+      call(in.bytes);
+      collect(in.bytes);
     }
     return curves_;
   }
@@ -121,15 +121,6 @@ private:
   std::vector<std::vector<std::byte>> results_;
   std::vector<Curve> curves_;
 
-  void store(std::vector<std::byte> &bytes, int64_t i, double value) const {
-    if (x_.dtype == NNC_F64) {
-      std::memcpy(bytes.data() + i * static_cast<int64_t>(sizeof value), &value, sizeof value);
-      return;
-    }
-    const float narrow = static_cast<float>(value);
-    std::memcpy(bytes.data() + i * static_cast<int64_t>(sizeof narrow), &narrow, sizeof narrow);
-  }
-
   void call(const std::vector<std::byte> &x) {
     const void *in = x.data();
     std::vector<void *> out;
@@ -138,14 +129,14 @@ private:
     engine_.call(entry_, {&in, 1}, out);
   }
 
-  void collect(const std::vector<double> &xs) {
+  void collect(const std::vector<std::byte> &xs) {
     auto curve = curves_.begin();
     for (size_t k = 0; k < results_.size(); ++k) {
       const nnc_tensor_info &output = outputs(entry_)[k];
       if (!is_float(output) || elements(output) != elements(x_))
         continue;
-      for (size_t i = 0; i < xs.size(); ++i)
-        curve->points.emplace_back(xs[i], element(results_[k].data(), output.dtype, static_cast<int64_t>(i)));
+      for (int64_t i = 0; i < elements(x_); ++i)
+        curve->points.emplace_back(element(xs.data(), x_.dtype, i), element(results_[k].data(), output.dtype, i));
       ++curve;
     }
   }

@@ -57,6 +57,14 @@ TEST_F(Plot, draws_over_a_vector) {
   EXPECT_EQ(curves(svg, 150), 4);
 }
 
+TEST_F(Plot, draws_over_narrow_floats) {
+  folder.write("m.nn", "entry f(x: f16[400]) { return y = f32(x) * f32(x) }\nentry g(x: bf16) { return y = f64(x), z = x }\n");
+  EXPECT_EQ(folder.run("$NNC plot m.nn f --range -1:1 -o f.svg").code, 0);
+  EXPECT_EQ(curves(folder.read("f.svg"), 100), 1);
+  EXPECT_EQ(folder.run("$NNC plot m.nn g --range -1:1 -o g.svg").code, 0);
+  EXPECT_EQ(curves(folder.read("g.svg"), 100), 2);
+}
+
 TEST_F(Plot, draws_derivatives) {
   folder.write("m.nn", scalar);
   // x ** 3 from 0 to 1 has derivatives 3 x ** 2 and 6 x: the axis reaches 6.
