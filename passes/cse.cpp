@@ -23,8 +23,7 @@ bool cse(Function &function, PassContext &context) {
     const Value first = table.find(node);
     if (first && context.allow("cse", node.name())) {
       rewriter.replace({i, 0}, first);
-      if (node.op != Op::constant && rewriter.build.region().node(first).name().empty())
-        rewriter.build.set_name(first, node.name());
+      offer_name(rewriter.build, first, node.name());
       changed = true;
     } else {
       table.insert(rewriter.keep(i, std::move(node)));

@@ -44,7 +44,7 @@ bool expand(Function &function, PassContext &) {
     changed = true;
     rewriter.build.loc = node.loc;
     Value value = variance(rewriter.build, node.operands[0], node.attrs.axes);
-    rewriter.build.set_name(value, node.name());
+    offer_name(rewriter.build, value, node.name());
     rewriter.replace({i, 0}, value);
   }
   rewriter.finish();

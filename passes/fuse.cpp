@@ -38,15 +38,17 @@ public:
   Fuser(Function &function, PassContext &context) : old_(function), context_(context) {}
 
   bool run() {
-    store_first();
+    const bool copied = store_first();
     find_groups();
+    if (groups_.empty())
+      return copied;
     merge_along_values();
     merge_readers();
     compute_again();
     rebuild();
     for (const std::string &refusal : refusals_)
       context_.note_refusal(refusal);
-    return !groups_.empty();
+    return true;
   }
 
 private:
@@ -63,7 +65,7 @@ private:
   std::vector<bool> escapes_; // a result of the function, or read by something that is no kernel
 
   // A reshape that has no affine map, or a dot's operand or a table that is not in memory, is read from a copy.
-  void store_first() {
+  bool store_first() {
     std::vector<Value> wanted;
     for (const Node &node : old_.nodes) {
       if (node.op == Op::reshape && resolve(old_, node.operands[0], nothing_is_member).kind != ElementSource::Kind::constant) {
@@ -83,9 +85,10 @@ private:
             wanted.push_back(operand);
     }
     if (wanted.empty())
-      return;
+      return false;
     insert_copies(std::set<Value>(wanted.begin(), wanted.end()));
     store_first(); // a copy may leave a reshape above it that needs one too
+    return true;
   }
 
   void insert_copies(const std::set<Value> &wanted) {

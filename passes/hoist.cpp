@@ -59,8 +59,7 @@ public:
       else if (node.op == Op::slice && sliced_.contains(node.operands[0].node))
         value = of_slice(node);
       if (value) {
-        if (node.name() != "" && new_.node(value).names[value.index] == "")
-          build_.set_name(value, node.name());
+        offer_name(build_, value, node.name());
         moved_[{i, 0}] = value;
         changed = true;
         continue;
@@ -369,22 +368,18 @@ private:
       for (size_t k = 0; k < results.size(); ++k) {
         const Value v{loop.node, static_cast<int>(k)};
         if (k < kept.size())
-          out_.set_name(given[kept[k]] = v, node_.names[kept[k]]);
+          given[kept[k]] = v;
         if (frontier_.contains(results[k]) && static_cast<int>(k) >= carries)
           batch_->know(results[k], v, true);
       }
     }
     for (int r : late_)
-      given[r] = named(batch_->make_steps(body_->results[r]), node_.names[r]);
+      given[r] = batch_->make_steps(body_->results[r]);
     for (const auto &[carry, sum] : sums_)
-      given[carry] = named(total(carry, sum), node_.names[carry]);
+      given[carry] = total(carry, sum);
+    for (size_t r = 0; r < given.size(); ++r)
+      offer_name(out_, given[r], node_.names[r]);
     return given;
-  }
-
-  Value named(Value v, const std::string &name) {
-    if (!name.empty() && out_.region().node(v).names[v.index].empty() && out_.region().node(v).op != Op::constant)
-      out_.set_name(v, name);
-    return v;
   }
 
   Value total(int carry, const Sum &sum) {

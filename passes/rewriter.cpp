@@ -50,6 +50,12 @@ void Rewriter::finish() {
   function_.args = region_.args;
 }
 
+void offer_name(Builder &build, Value v, const std::string &name) {
+  const Node &node = build.region().node(v);
+  if (node.op != Op::constant && node.names[v.index].empty())
+    build.set_name(v, name);
+}
+
 std::vector<int> count_uses(const Function &function) {
   std::vector<int> uses(function.nodes.size());
   for (const Node &node : function.nodes)

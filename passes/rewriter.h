@@ -39,6 +39,10 @@ public:
   Builder build; // into the new region
 };
 
+// Names `v`, which took the place of a value of that name, unless it has one: then it was there before, perhaps as an argument. A
+// constant stays without one, so that it prints as a literal.
+void offer_name(Builder &build, Value v, const std::string &name);
+
 // How often each node is read: by operands, and by results of the function.
 std::vector<int> count_uses(const Function &function);
 

@@ -91,8 +91,7 @@ bool sweep(Function &function, PassContext &context) {
       rewriter.replace({i, 0}, v);
       for (int k = first_new; k < static_cast<int>(s.build.region().nodes.size()); ++k)
         s.learn({k, 0}, k == v.node ? 0 : 1);
-      if (!s.is(v, Op::constant) && s.build.region().node(v).names[v.index].empty())
-        s.build.set_name(v, node.name());
+      offer_name(s.build, v, node.name());
     }
     s.learn(v, uses[i]);
   }

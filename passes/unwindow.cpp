@@ -62,7 +62,7 @@ bool unwindow(Function &function, PassContext &) {
     Attrs attrs = node.attrs;
     attrs.shape = node.type().shape;
     const Value value = summed_windows(rewriter.build, node.operands[0], attrs);
-    rewriter.build.set_name(value, node.name());
+    offer_name(rewriter.build, value, node.name());
     rewriter.replace({i, 0}, value);
   }
   rewriter.finish();
