@@ -24,9 +24,11 @@ constexpr size_t least_samples = 5, most_samples = 2000;
 
 const HelpPage page = {
     "  nnc bench MODEL ENTRY [--threads N] [--json] [options]\n",
-    "Measures one call of an entry of a model (.nn, or a compiled .so) on random inputs: floats in -1..1, small whole numbers.",
+    "Measures one call of an entry of a model (.nn, or a compiled .so). Inputs without --in are random: floats in -1..1, small\n"
+    "whole numbers; a float that is a single number, as a learning rate, is 0.01.",
     R"(  nnc bench examples/mnist.nn train_step
   nnc bench mnist.so predict --threads 2 --json
+  nnc bench examples/xor.nn train_step --in lr=0.5 --in x=x.npy
 )"};
 
 double now_us(clockid_t clock) {
@@ -71,11 +73,26 @@ Measured measure(const std::function<void()> &call, bool own_time) {
   return {median(own), *std::ranges::min_element(own), median(wall)};
 }
 
+// What is not given is random; a learning rate must be small, or what is measured diverges.
+std::vector<std::vector<std::byte>> bench_inputs(const nnc_entry_info &entry, uint64_t bound, const Assignments &given) {
+  std::vector<std::vector<std::byte>> values = random_inputs(entry, 1, bound);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const nnc_tensor_info &input = inputs(entry)[i];
+    if (const auto at = given.find(input.name); at != given.end())
+      values[i] = input_value(at->second, input).bytes;
+    else if (input.rank == 0 && is_float_dtype(input.dtype))
+      values[i] = input_value("0.01", input).bytes;
+  }
+  return values;
+}
+
 } // namespace
 
 int bench_command(int argc, const char *const *argv) {
   Words words({"MODEL", "ENTRY"});
   cl::opt<bool> json("json", cl::desc("one line of JSON instead of sentences"), cl::cat(general_options()));
+  cl::list<std::string> in_list("in", cl::desc("value of an input: a file, or a number"), cl::value_desc("NAME=FILE"),
+                                cl::cat(general_options()));
   RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
@@ -85,7 +102,9 @@ int bench_command(int argc, const char *const *argv) {
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind(flags.engine, names[0]), names[0], flags.options(), pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
-  start_state(*engine, flags.seed(), flags.weights);
+  const Assignments given = assignments(in_list, "in");
+  check_input_names(given, "in", {&entry});
+  start_state(*engine, flags.seed(), flags.weights, flags.skip_mismatch);
 
   std::vector<std::vector<std::byte>> values, results;
   std::vector<const void *> in;
@@ -95,7 +114,7 @@ int bench_command(int argc, const char *const *argv) {
   const auto call = [&] { engine->call(entry, in, out); };
   // Labels and indices have an upper end that only the entry's checks know.
   for (const uint64_t bound : {10, 2, 1}) {
-    values = random_inputs(entry, 1, bound);
+    values = bench_inputs(entry, bound, given);
     in.clear();
     for (const std::vector<std::byte> &value : values)
       in.push_back(value.data());

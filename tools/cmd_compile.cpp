@@ -5,6 +5,7 @@
 #include "ir/text.h"
 #include "passes/guard.h"
 #include "runtime/file.h"
+#include "tools/command_files.h"
 #include "tools/command_line.h"
 
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <span>
 
 namespace nnc {
 
@@ -85,35 +87,6 @@ std::string dependency_rule(const std::string &out, const std::vector<std::strin
     rule += " " + escaped(file);
   return rule + "\n";
 }
-
-// Whether both name one file, which need not be there yet.
-bool is_same_file(const std::string &a, const std::string &b) {
-  std::error_code ignored;
-  const auto whole = [&](const std::string &file) {
-    return std::filesystem::weakly_canonical(std::filesystem::absolute(file, ignored), ignored);
-  };
-  return std::filesystem::equivalent(a, b, ignored) || whole(a) == whole(b);
-}
-
-// The files of a compilation: nothing that was read is written over, and nothing is written twice.
-class Names {
-public:
-  explicit Names(const std::vector<std::string> &read) {
-    for (const std::string &file : read)
-      taken_.emplace_back(file, taken_.empty() ? "the model itself" : "a file that the model is made from");
-  }
-
-  // `flag` is for the message.
-  void take(const std::string &flag, const std::string &file, const char *what) {
-    for (const auto &[other, is] : taken_)
-      if (is_same_file(file, other))
-        throw Error(fmt::format("{}{}: that is {}", flag, file, is));
-    taken_.emplace_back(file, what);
-  }
-
-private:
-  std::vector<std::pair<std::string, const char *>> taken_; // and what it is
-};
 
 // `files` becomes what was read.
 std::string stage_text(const std::string &stage, const std::string &file, const BuildOptions &options, std::string *header,
@@ -198,23 +171,27 @@ int compile_command(int argc, const char *const *argv) {
     throw Error(fmt::format("{}: the name of a model ends in .nn or .nnir", file));
   if (out.empty() && !depfile.empty())
     throw Error(fmt::format("--depfile={} says what a file was made from: add -o FILE", depfile.getValue()));
+  const std::string header_file = what.header ? std::filesystem::path(out.getValue()).replace_extension(".h").string() : "";
+  CommandFiles names;
+  names.reads(file, "the model itself");
+  if (!weights.empty())
+    names.reads(weights, "a file that the model is made from");
+  if (!out.empty())
+    names.writes("", out, "the output itself");
+  if (what.header)
+    names.writes("", header_file, "the header of the output");
+  if (!depfile.empty())
+    names.writes("--depfile ", depfile, "the rule");
   std::string header;
   std::vector<std::string> files;
   const std::string text = stage_text(what.stage, file, options, what.header ? &header : nullptr, files);
+  for (const std::string &used : std::span(files).subspan(1))
+    names.reads(used, "a file that the model is made from");
   if (out.empty()) {
     fmt::print("{}", text);
     return 0;
   }
-  const std::string header_file = std::filesystem::path(out.getValue()).replace_extension(".h").string();
-  Names names(files);
-  names.take("", out, "the output itself");
-  if (what.header)
-    names.take("", header_file, "the header of the output");
-  std::string rule;
-  if (!depfile.empty()) {
-    names.take("--depfile ", depfile, "the rule");
-    rule = dependency_rule(out, files);
-  }
+  const std::string rule = depfile.empty() ? "" : dependency_rule(out, files);
   OutputFile output(out);
   output.write(text.data(), text.size());
   std::optional<OutputFile> header_output;

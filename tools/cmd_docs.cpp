@@ -7,6 +7,7 @@
 #include "ir/op.h"
 #include "passes/grad_rules.h"
 #include "runtime/file.h"
+#include "tools/command_files.h"
 #include "tools/command_line.h"
 
 #include <fmt/format.h>
@@ -140,6 +141,9 @@ int docs_command(int argc, const char *const *argv) {
     fmt::print("{}", library ? library_page() : op_page());
     return 0;
   }
+  CommandFiles files;
+  files.writes("", folder + "/stdlib.md", "the page of the standard library");
+  files.writes("", folder + "/ops.md", "the page of the ops");
   write_file(folder + "/stdlib.md", library_page());
   write_file(folder + "/ops.md", op_page());
   return 0;

@@ -3,6 +3,7 @@
 #include "ir/builder.h"
 #include "ir/error.h"
 #include "runtime/file.h"
+#include "tools/command_files.h"
 #include "tools/command_line.h"
 #include "tools/engine.h"
 #include "tools/gnuplot.h"
@@ -212,6 +213,11 @@ int plot_command(int argc, const char *const *argv) {
   if (out.empty())
     throw Error("say where the picture goes: -o FILE.svg (see `nnc plot --help`)");
   check_picture_name(out);
+  CommandFiles files;
+  for (const std::string &read : {loss.getValue(), weights.getValue(), names.empty() ? "" : names[0]})
+    if (!read.empty())
+      files.reads(read, "a file that is read");
+  files.writes("-o ", out, "the picture");
   if (!loss.empty()) {
     if (!names.empty() || !range_text.empty() || !points_text.empty() || derivatives)
       throw Error("--loss takes no model, and none of --range, --points and --derivatives");

@@ -1,5 +1,6 @@
 // `nnc run MODEL ENTRY`: calls one entry once, on tensors from files.
 #include "ir/error.h"
+#include "tools/command_files.h"
 #include "tools/command_line.h"
 #include "tools/engine.h"
 #include "tools/host_tensor.h"
@@ -7,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <map>
+#include <algorithm>
 
 namespace nnc {
 
@@ -24,22 +25,16 @@ const HelpPage page = {
   nnc run mnist.so predict --in x=digit.npy --out y=probabilities.npy --weights mnist.safetensors
 )"};
 
-// Assignments by name; each name must be one of the entry's, and given once.
-std::map<std::string, std::string> by_name(const cl::list<std::string> &list, const std::string &flag, const std::string &entry,
-                                           InfoList<nnc_tensor_info> tensors) {
-  std::map<std::string, std::string> result;
-  for (const std::string &text : list) {
-    auto [name, value] = assignment(text, flag);
+// Each name must be one of the entry's.
+void check_names(const Assignments &given, const std::string &flag, const std::string &entry, InfoList<nnc_tensor_info> tensors) {
+  for (const auto &[name, value] : given) {
     std::vector<std::string> known;
     for (const nnc_tensor_info &tensor : tensors)
       known.emplace_back(tensor.name);
     if (std::ranges::find(known, name) == known.end())
-      throw Error(fmt::format("--{} {}: `{}` has no `{}`; it has {}", flag, text, entry, name,
+      throw Error(fmt::format("--{} {}={}: `{}` has no `{}`; it has {}", flag, name, value, entry, name,
                               known.empty() ? "none" : fmt::format("`{}`", fmt::join(known, "`, `"))));
-    if (!result.emplace(name, value).second)
-      throw Error(fmt::format("--{} {}: `{}` is given twice", flag, text, name));
   }
-  return result;
 }
 
 } // namespace
@@ -58,12 +53,25 @@ int run_command(int argc, const char *const *argv) {
   const std::vector<std::string> names = words.get();
   const unsigned threads = flags.threads();
   const int64_t seed = flags.seed();
+  const Assignments given = assignments(in, "in"), wanted = assignments(out, "out");
   const std::unique_ptr<ThreadPool> pool = make_pool(threads);
   const std::unique_ptr<Engine> engine =
       open_engine(engine_kind(flags.engine, names[0]), names[0], flags.options(), pool.get(), {names[1]});
   const nnc_entry_info &entry = entry_of(*engine, names[1]);
-  const std::map<std::string, std::string> given = by_name(in, "in", entry.name, inputs(entry));
-  const std::map<std::string, std::string> wanted = by_name(out, "out", entry.name, outputs(entry));
+  check_names(given, "in", entry.name, inputs(entry));
+  check_names(wanted, "out", entry.name, outputs(entry));
+  CommandFiles files;
+  files.reads(names[0], "the model itself");
+  for (const std::string &used : engine->files)
+    files.reads(used, "a file that the model is made from");
+  for (const auto &[name, value] : given)
+    files.reads(value, fmt::format("what `{}` is read from", name));
+  if (!flags.weights.empty() && !is_same_file(flags.weights, weights_out))
+    files.reads(flags.weights, "the weights to start from");
+  if (!weights_out.empty())
+    files.writes("--weights-out ", weights_out, "where the state goes");
+  for (const auto &[name, value] : wanted)
+    files.writes(fmt::format("--out {}=", name), value, fmt::format("where `{}` goes", name));
 
   std::vector<HostTensor> values, results;
   for (const nnc_tensor_info &input : inputs(entry)) {
@@ -76,7 +84,7 @@ int run_command(int argc, const char *const *argv) {
     results.push_back({std::string(dtype_text(output.dtype)),
                        {output.shape, output.shape + output.rank},
                        std::vector<std::byte>(output.bytes)});
-  start_state(*engine, seed, flags.weights);
+  const Metadata metadata = start_state(*engine, seed, flags.weights, flags.skip_mismatch);
 
   std::vector<const void *> input_pointers;
   for (const HostTensor &value : values)
@@ -96,7 +104,7 @@ int run_command(int argc, const char *const *argv) {
       fmt::print("{}: {}, too long to print: add --out {}=FILE.npy\n", name, tensor_type_text(results[i]), name);
   }
   if (!weights_out.empty())
-    save_weights(*engine, weights_out);
+    save_weights(*engine, weights_out, metadata);
   return 0;
 }
 

@@ -1,13 +1,21 @@
 // `nnc train MODEL ENTRY`: epochs over the examples of files, with a progress line for people and a line an epoch for everyone.
 #include "ir/error.h"
+#include "tools/command_files.h"
 #include "tools/command_line.h"
 #include "tools/epoch.h"
+#include "tools/host_tensor.h"
+#include "tools/stop_signals.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include <unistd.h>
 
@@ -30,31 +38,6 @@ const HelpPage page = {
       --eval evaluate --eval-data x=test-images.gz --eval-data label=test-labels.gz --weights-out mnist.safetensors
   nnc train examples/xor.nn train_step --data x=x.npy --data y=y.npy --in lr=0.5 --epochs 1000
 )"};
-
-Assignments assignments(const cl::list<std::string> &list, const std::string &flag) {
-  Assignments result;
-  for (const std::string &text : list) {
-    const auto [name, value] = assignment(text, flag);
-    if (!result.emplace(name, value).second)
-      throw Error(fmt::format("--{} {}: `{}` is given twice", flag, text, name));
-  }
-  return result;
-}
-
-// Every name is an input of one of the entries.
-void check_names(const Assignments &given, const std::string &flag, std::initializer_list<const nnc_entry_info *> entries) {
-  for (const auto &[name, value] : given) {
-    bool known = false;
-    std::string list;
-    for (const nnc_entry_info *entry : entries)
-      for (const nnc_tensor_info &input : inputs(*entry)) {
-        known = known || name == input.name;
-        list += fmt::format("{}`{}`", list.empty() ? "" : ", ", input.name);
-      }
-    if (!known)
-      throw Error(fmt::format("--{} {}={}: there is no input `{}`; there are {}", flag, name, value, name, list));
-  }
-}
 
 // One line on a terminal that is written again and again; nothing anywhere else.
 class Progress {
@@ -105,9 +88,119 @@ void print_table(const Engine &engine, const std::string &file, const nnc_entry_
     fmt::print("library      {} bytes\n", std::filesystem::file_size(file));
   if (epochs > 0)
     fmt::print("epochs       {} of {:.3f} s, {:.0f} examples/s, {} thread{}\n", epochs, seconds / static_cast<double>(epochs),
-               static_cast<double>(epochs * examples) / seconds, threads, threads == 1 ? "" : "s");
+               static_cast<double>(examples) / seconds, threads, threads == 1 ? "" : "s");
   fmt::print("state        {} bytes\n", engine.model().info().state_bytes);
   fmt::print("workspace    {} bytes\n", workspace_bytes(entry, threads));
+}
+
+// Where a training is in its order of examples, as the metadata of its weights say it: so many whole epochs of this seed, and
+// so many examples of the next.
+struct Position {
+  int64_t seed = 0, epochs = 0, examples = 0;
+};
+
+Metadata metadata_of(const Position &position) {
+  return {{"seed", std::to_string(position.seed)},
+          {"epochs", std::to_string(position.epochs)},
+          {"examples", std::to_string(position.examples)}};
+}
+
+// None where the file is from elsewhere.
+std::optional<Position> position_in(const Metadata &metadata) {
+  const auto number = [&](const char *key) -> std::optional<int64_t> {
+    const auto at = metadata.find(key);
+    int64_t value = 0;
+    if (at == metadata.end() ||
+        std::from_chars(at->second.data(), at->second.data() + at->second.size(), value).ec != std::errc{})
+      return std::nullopt;
+    return value;
+  };
+  const std::optional<int64_t> seed = number("seed"), epochs = number("epochs"), examples = number("examples");
+  if (!seed || !epochs || !examples || *epochs < 0 || *epochs > INT64_MAX / 2 || *examples < 0 || *epochs + *examples == 0)
+    return std::nullopt;
+  return Position{*seed, *epochs, *examples};
+}
+
+bool holds_nan(const nnc_tensor_info &info, const std::byte *data) {
+  const int64_t count = info.bytes == 0 || !is_float_dtype(info.dtype)
+                            ? 0
+                            : static_cast<int64_t>(info.bytes / dtype_bytes(std::string(dtype_text(info.dtype))));
+  for (int64_t i = 0; i < count; ++i)
+    if (std::isnan(element(data, info.dtype, i)))
+      return true;
+  return false;
+}
+
+// A training goes on through a NaN among its results, but not through one among the parameters.
+class Health {
+public:
+  Health(const Engine &engine, std::string advice) : engine_(engine), advice_(std::move(advice)) {}
+
+  // After a batch. Throws Error where `totals` and the parameters hold NaN.
+  void look(const Totals &totals, int64_t batch) {
+    if (noted_)
+      return;
+    for (const Metric &metric : totals.metrics)
+      if (std::isnan(metric.sum)) {
+        look_at_parameters(fmt::format(", batch {}: `{}` is NaN, and", batch, metric.name));
+        fmt::print(stderr, "note: batch {}: `{}` is NaN, but no parameter is\n", batch, metric.name);
+        noted_ = true;
+        return;
+      }
+  }
+  // After an epoch.
+  void look_at_parameters(const std::string &found = ": at its end") const {
+    for (const nnc_tensor_info &info : engine_.model().states())
+      if (info.trained && holds_nan(info, engine_.state() + info.offset))
+        throw Error(fmt::format("{} the parameter `{}` holds NaN, which no training mends: {}", found, info.name, advice_));
+  }
+
+private:
+  const Engine &engine_;
+  std::string advice_;
+  bool noted_ = false;
+};
+
+// What an entry that trains is there to change: the parameters, or whatever state there is where it has none.
+size_t trained_hash(const Engine &engine) {
+  const InfoList<nnc_tensor_info> states = engine.model().states();
+  bool any = false;
+  for (const nnc_tensor_info &info : states)
+    any = any || info.trained;
+  size_t hash = 0;
+  for (const nnc_tensor_info &info : states)
+    if (info.trained || !any)
+      hash =
+          hash * 31 + std::hash<std::string_view>{}({reinterpret_cast<const char *>(engine.state() + info.offset), info.bytes});
+  return hash;
+}
+
+// Says which results no line of an epoch can show. Returns how many it can.
+size_t note_tensors(const nnc_entry_info &entry) {
+  size_t shown = 0;
+  for (const nnc_tensor_info &output : outputs(entry))
+    if (output.rank == 0)
+      ++shown;
+    else
+      fmt::print(stderr, "note: `{}` of `{}`, {}, is no single number, so it is not shown\n", output.name, entry.name,
+                 tensor_text(output));
+  return shown;
+}
+
+// All are tried before anything is read or trained.
+void check_files(const std::string &file, const Engine &engine, const RunFlags &flags, const std::string &weights_out,
+                 std::initializer_list<const Assignments *> inputs) {
+  CommandFiles files;
+  files.reads(file, "the model itself");
+  for (const std::string &used : engine.files)
+    files.reads(used, "a file that the model is made from");
+  for (const Assignments *list : inputs)
+    for (const auto &[name, value] : *list)
+      files.reads(value, fmt::format("what `{}` is read from", name));
+  if (!flags.weights.empty() && !is_same_file(flags.weights, weights_out)) // weights may be trained on where they lie
+    files.reads(flags.weights, "the weights to start from");
+  if (!weights_out.empty())
+    files.writes("--weights-out ", weights_out, "the weights at the end");
 }
 
 } // namespace
@@ -126,12 +219,14 @@ int train_command(int argc, const char *const *argv) {
                                   cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state at the end to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
+  cl::opt<bool> no_shuffle("no-shuffle", cl::desc("take the examples in the order of the files, as sequences need it"),
+                           cl::cat(general_options()));
   RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
   const std::vector<std::string> names = words.get();
   const unsigned threads = flags.threads();
-  const int64_t seed = flags.seed(), epochs = whole_number(epochs_text, "epochs", 0, INT64_MAX);
+  const int64_t epochs = whole_number(epochs_text, "epochs", 0, INT64_MAX / 2);
   const std::string &file = names[0], &entry_name = names[1];
   const Assignments data = assignments(data_list, "data"), fixed = assignments(in_list, "in"),
                     eval_data = assignments(eval_list, "eval-data");
@@ -147,9 +242,15 @@ int train_command(int argc, const char *const *argv) {
   const std::unique_ptr<Engine> engine = open_engine(kind, file, options, pool.get(), keep);
   const nnc_entry_info &entry = entry_of(*engine, entry_name);
   const nnc_entry_info &eval_entry = eval.empty() ? entry : entry_of(*engine, eval);
-  check_names(data, "data", {&entry});
-  check_names(eval_data, "eval-data", {&eval_entry});
-  check_names(fixed, "in", {&entry, &eval_entry});
+  check_input_names(data, "data", {&entry});
+  check_input_names(eval_data, "eval-data", {&eval_entry});
+  check_input_names(fixed, "in", {&entry, &eval_entry});
+  if (!entry.writes_state)
+    throw Error(fmt::format("`{}` changes nothing, so there is nothing to train: it needs an `update`", entry_name));
+  note_tensors(entry);
+  if (!eval.empty() && &eval_entry != &entry && note_tensors(eval_entry) == 0)
+    throw Error(fmt::format("--eval {}: none of its results is a single number, so there is nothing to show", eval.getValue()));
+  check_files(file, *engine, flags, weights_out, {&data, &eval_data, &fixed});
 
   Feed train(*engine, entry_name, data, fixed);
   prepare_rest(train, kind, file, options, pool.get(), entry_name);
@@ -159,36 +260,83 @@ int train_command(int argc, const char *const *argv) {
     if (test->rest() != 0)
       test->compile_rest(kind, file, options, pool.get());
   }
-  start_state(*engine, seed, flags.weights);
-
+  Position position{.seed = flags.seed()};
+  const std::optional<Position> left_at = position_in(start_state(*engine, position.seed, flags.weights, flags.skip_mismatch));
   const int64_t examples = train.data().examples();
-  Progress progress(epochs, examples);
+  if (left_at && (flags.seed_text.getNumOccurrences() == 0 || left_at->seed == position.seed)) {
+    position = *left_at;
+    if (position.examples >= examples || position.examples % train.batch() != 0) // of other data, or another batch
+      position.examples = 0;
+    fmt::print(stderr, "note: {}: {} epochs of seed {}{} are done, and this goes on from there\n", flags.weights.getValue(),
+               position.epochs, position.seed, position.examples ? fmt::format(" and {} examples", position.examples) : "");
+  }
+
+  const int64_t last = position.epochs + epochs;
+  const size_t before = trained_hash(*engine);
+  Progress progress(last, examples);
+  Health health(*engine, fmt::format("--check=nan{} says which op made it, and a smaller learning rate often helps{}",
+                                     is_source_file(file) ? "" : ", when the model is compiled,",
+                                     weights_out.empty() ? "" : fmt::format("; {} is not written", weights_out.getValue())));
+  const StopSignals signals;
   double seconds = 0;
-  std::string last_test;
-  for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
+  int64_t done = 0; // examples
+  while (position.epochs < last && !signals.caught()) {
+    const int64_t epoch = position.epochs + 1;
     progress.begin_epoch(epoch);
     const auto start = Clock::now();
     Totals totals;
     double elapsed = 0;
+    std::string evaluated;
     try {
-      totals = train.run(shuffled_order(examples, static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch)), Feed::Rest::drop,
-                         [&](const Totals &so_far) { progress.show(so_far); });
+      std::vector<int64_t> order =
+          no_shuffle ? file_order(examples)
+                     : shuffled_order(examples, static_cast<uint64_t>(position.seed), static_cast<uint64_t>(epoch));
+      order.erase(order.begin(), order.begin() + position.examples);
+      totals = train.run(order, Feed::Rest::drop, [&](const Totals &so_far) {
+        health.look(so_far, (so_far.examples + train.batch() - 1) / train.batch());
+        progress.show(so_far);
+        return signals.caught() == 0;
+      });
+      health.look_at_parameters();
       elapsed = seconds_since(start);
       seconds += elapsed;
-      if (test)
-        last_test = test->run(file_order(test->data().examples()), Feed::Rest::deduce).text();
+      done += totals.examples;
+      if (totals.stopped) {
+        position.examples += totals.examples;
+        break;
+      }
+      position = {position.seed, epoch, 0};
+      if (test) {
+        const Totals seen = test->run(file_order(test->data().examples()), Feed::Rest::deduce,
+                                      [&](const Totals &) { return signals.caught() == 0; });
+        if (!seen.stopped)
+          evaluated = fmt::format("  {}: {}", eval.getValue(), seen.text());
+      }
     } catch (const CallError &error) {
       progress.clear();
       throw CallError(error.code, fmt::format("epoch {}, {}", epoch, error.what()));
+    } catch (const Error &error) {
+      progress.clear();
+      throw Error(fmt::format("epoch {}{}", epoch, error.what()));
     }
     progress.clear();
-    fmt::print("epoch {}/{}  {}  {:.3f} s  {:.0f} examples/s{}{}\n", epoch, epochs, totals.text(), elapsed,
-               static_cast<double>(totals.examples) / elapsed, test ? "  " + eval + ": " : "", last_test);
+    fmt::print("epoch {}/{}  {}  {:.3f} s  {:.0f} examples/s{}\n", epoch, last, totals.text(), elapsed,
+               static_cast<double>(totals.examples) / elapsed, evaluated);
     std::fflush(stdout);
   }
+  progress.clear();
   if (!weights_out.empty())
-    save_weights(*engine, weights_out);
-  print_table(*engine, file, entry, threads, epochs, examples, seconds);
+    save_weights(*engine, weights_out, metadata_of(position));
+  if (done > 0 && trained_hash(*engine) == before)
+    fmt::print(stderr, "note: no parameter has changed: is the learning rate 0, or does the loss depend on none of them?\n");
+  if (const int signal = signals.caught(); signal && (position.epochs < last)) {
+    fmt::print(stderr, "nnc: interrupted after {} epochs{}: {}\n", position.epochs,
+               position.examples ? fmt::format(" and {} of {} examples", position.examples, examples) : "",
+               weights_out.empty() ? "there is no --weights-out, so nothing is kept"
+                                   : fmt::format("--weights {} goes on from here", weights_out.getValue()));
+    return 128 + signal;
+  }
+  print_table(*engine, file, entry, threads, epochs, done, seconds);
   return 0;
 }
 

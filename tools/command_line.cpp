@@ -149,6 +149,16 @@ std::pair<std::string, std::string> assignment(const std::string &text, const st
   return {text.substr(0, sign), text.substr(sign + 1)};
 }
 
+Assignments assignments(const cl::list<std::string> &list, const std::string &flag) {
+  Assignments result;
+  for (const std::string &text : list) {
+    const auto [name, value] = assignment(text, flag);
+    if (!result.emplace(name, value).second)
+      throw Error(fmt::format("--{} {}: `{}` is given twice", flag, text, name));
+  }
+  return result;
+}
+
 int64_t whole_number(const std::string &text, const std::string &flag, int64_t least, int64_t most) {
   int64_t number = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -201,6 +211,8 @@ BuildOptions BuildFlags::options() const {
 }
 
 BuildOptions RunFlags::options() const {
+  if (skip_mismatch && weights.empty())
+    throw Error("--skip-mismatch is about --weights FILE");
   BuildOptions result = BuildFlags::options();
   result.variant = variant;
   result.perf = perf;

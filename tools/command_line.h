@@ -30,6 +30,9 @@ bool parse_command_line(int argc, const char *const *argv, const HelpPage &page)
 // "x=images.npy" -> ("x", "images.npy"). `flag` is for the message.
 std::pair<std::string, std::string> assignment(const std::string &text, const std::string &flag);
 
+// All that a flag was given; no name twice.
+Assignments assignments(const cl::list<std::string> &list, const std::string &flag);
+
 // The number that a flag was given. Throws Error where it is not a whole number from `least` to `most`.
 int64_t whole_number(const std::string &text, const std::string &flag, int64_t least, int64_t most);
 
@@ -88,6 +91,8 @@ struct RunFlags : BuildFlags {
                                  cl::value_desc("N"), cl::init("0"), cl::cat(general_options())};
   cl::opt<std::string> weights{"weights", cl::desc("start from this .safetensors file"), cl::value_desc("FILE"),
                                cl::cat(general_options())};
+  cl::opt<bool> skip_mismatch{"skip-mismatch", cl::desc("load what fits of the weights, by name and shape, and say what did not"),
+                              cl::cat(general_options())};
   cl::opt<std::string> engine{"engine",
                               cl::desc("what runs it: jit (the default), interp (the reference interpreter), plan (the "
                                        "interpreter of plans), so (through a shared library)"),

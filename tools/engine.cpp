@@ -5,7 +5,6 @@
 #include "codegen/jit.h"
 #include "ir/error.h"
 #include "ir/plan_interpreter.h"
-#include "runtime/weights.h"
 #include "tools/description.h"
 
 #include <fmt/format.h>
@@ -166,6 +165,11 @@ Model load_as_library(const Artefact &artefact) {
   return Model::load(path);
 }
 
+std::unique_ptr<Engine> with_files(std::unique_ptr<Engine> engine, std::vector<std::string> files) {
+  engine->files = std::move(files);
+  return engine;
+}
+
 std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, const BuildOptions &options, ThreadPool *pool,
                                     const std::vector<std::string> &keep) {
   if (!is_source_file(file))
@@ -182,18 +186,21 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     }
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
-    return std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan));
+    return with_files(std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan)), std::move(source.files));
   }
   if (kind == EngineKind::plan) {
     SourceModule source = read_source(file, options);
     run_pipeline(source.module, PipelineEnd::fused, options.passes);
-    return std::make_unique<PlanEngine>(plan_module(source.module, options.passes));
+    return with_files(std::make_unique<PlanEngine>(plan_module(source.module, options.passes)), std::move(source.files));
   }
-  const Build build = build_model(file, options, keep);
-  if (kind == EngineKind::so)
-    return std::make_unique<CompiledEngine>(load_as_library(build.artefact), pool, options.variant);
-  LoadedCode loaded = load_jit(build.artefact, options.perf);
-  return std::make_unique<CompiledEngine>(Model(loaded.info, std::move(loaded.code)), pool, options.variant);
+  Build build = build_model(file, options, keep);
+  const auto model = [&] {
+    if (kind == EngineKind::so)
+      return load_as_library(build.artefact);
+    LoadedCode loaded = load_jit(build.artefact, options.perf);
+    return Model(loaded.info, std::move(loaded.code));
+  };
+  return with_files(std::make_unique<CompiledEngine>(model(), pool, options.variant), std::move(build.files));
 }
 
 } // namespace
@@ -242,24 +249,59 @@ const nnc_entry_info &entry_of(const Engine &engine, const std::string &name) {
   throw Error(fmt::format("{}: there is no entry `{}`; there are {}", engine.model().info().model, name, names));
 }
 
-void start_state(Engine &engine, int64_t seed, const std::string &weights) {
+void check_input_names(const Assignments &given, const std::string &flag, std::initializer_list<const nnc_entry_info *> entries) {
+  for (const auto &[name, value] : given) {
+    bool known = false;
+    std::string list;
+    for (const nnc_entry_info *entry : entries)
+      for (const nnc_tensor_info &input : inputs(*entry)) {
+        known = known || name == input.name;
+        list += fmt::format("{}`{}`", list.empty() ? "" : ", ", input.name);
+      }
+    if (!known)
+      throw Error(fmt::format("--{} {}={}: there is no input `{}`; there are {}", flag, name, value, name, list));
+  }
+}
+
+Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, bool skip_mismatch) {
   if (const nnc_entry_info *init = engine.model().find_entry("init")) {
     const void *input = &seed;
     engine.call(*init, {&input, init->input_count}, {});
   }
   if (weights.empty())
-    return;
-  const std::vector<std::string> unknown = load_weights(engine, weights);
-  if (!unknown.empty())
-    fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
+    return {};
+  const LoadedWeights loaded = load_weights(engine, weights, skip_mismatch);
+  if (!skip_mismatch) {
+    std::vector<std::string> unknown;
+    for (const LoadedWeights::Left &left : loaded.left)
+      unknown.push_back(left.name);
+    if (!unknown.empty())
+      fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
+    return loaded.metadata;
+  }
+  fmt::print(stderr, "{}: {} tensor{} loaded{}\n", weights, loaded.tensors, loaded.tensors == 1 ? "" : "s",
+             loaded.left.empty() ? "" : ", and not:");
+  size_t name_width = 0, type_width = 0;
+  for (const LoadedWeights::Left &left : loaded.left) {
+    name_width = std::max(name_width, left.name.size());
+    type_width = std::max(type_width, left.file.size());
+  }
+  for (const LoadedWeights::Left &left : loaded.left)
+    fmt::print(stderr, "  {:<{}}  {:<{}}  {}\n", left.name, name_width, left.file, type_width,
+               left.model.empty()  ? "not in the model"
+               : left.file.empty() ? "not in the file: " + left.model + " as init made it"
+                                   : "in the model " + left.model);
+  return loaded.left.empty() ? loaded.metadata : Metadata{};
 }
 
-void save_weights(const Engine &engine, const std::string &file) { save_weights(engine.model(), engine.state(), file); }
+void save_weights(const Engine &engine, const std::string &file, Metadata metadata) {
+  save_weights(engine.model(), engine.state(), file, std::move(metadata));
+}
 
-std::vector<std::string> load_weights(Engine &engine, const std::string &file) {
-  std::vector<std::string> unknown = load_weights(engine.model(), engine.state(), file);
+LoadedWeights load_weights(Engine &engine, const std::string &file, bool skip_mismatch) {
+  LoadedWeights loaded = load_weights(engine.model(), engine.state(), file, skip_mismatch);
   engine.touch();
-  return unknown;
+  return loaded;
 }
 
 } // namespace nnc

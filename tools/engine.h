@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/model.h"
+#include "runtime/weights.h"
 #include "tools/pipeline.h"
 
 #include <memory>
@@ -30,6 +31,7 @@ public:
   virtual void touch() {}
 
   double compile_milliseconds = 0; // 0: nothing was compiled
+  std::vector<std::string> files;  // that MODEL uses
 };
 
 // The pool must outlive the engine; only compiled code uses it. `keep` as in build_model.
@@ -42,12 +44,15 @@ std::unique_ptr<ThreadPool> make_pool(unsigned threads);
 // Throws Error "MODEL: there is no entry `x`; there are …".
 const nnc_entry_info &entry_of(const Engine &engine, const std::string &name);
 
-// Runs `init`, where the model has state; then loads the weights, where a file is named, and notes on standard error which
-// tensors of it the model does not have.
-void start_state(Engine &engine, int64_t seed, const std::string &weights);
+// Throws Error where a name is no input of one of these entries. `flag` is for the message.
+void check_input_names(const Assignments &given, const std::string &flag, std::initializer_list<const nnc_entry_info *> entries);
+
+// Runs `init`, where the model has state; then loads the weights, where a file is named, and notes on standard error what did
+// not fit. Returns what the file says beside its tensors; nothing where some were skipped.
+Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, bool skip_mismatch = false);
 
 // As in runtime/weights.h.
-void save_weights(const Engine &engine, const std::string &file);
-std::vector<std::string> load_weights(Engine &engine, const std::string &file);
+void save_weights(const Engine &engine, const std::string &file, Metadata metadata = {});
+LoadedWeights load_weights(Engine &engine, const std::string &file, bool skip_mismatch = false);
 
 } // namespace nnc

@@ -171,7 +171,7 @@ void Feed::run_batch(const Batches &batches, const std::vector<int64_t> &order, 
   }
 }
 
-Totals Feed::run(const std::vector<int64_t> &order, Rest rest, const std::function<void(const Totals &)> &progress) {
+Totals Feed::run(const std::vector<int64_t> &order, Rest rest, const std::function<bool(const Totals &)> &goes_on) {
   Totals totals;
   for (const nnc_tensor_info &output : outputs(entry_))
     if (output.rank == 0)
@@ -183,8 +183,12 @@ Totals Feed::run(const std::vector<int64_t> &order, Rest rest, const std::functi
     } catch (const CallError &error) {
       throw CallError(error.code, fmt::format("batch {}: {}", batch, error.what()));
     }
-    if (progress)
-      progress(totals);
+    const int64_t left = static_cast<int64_t>(order.size()) - batch * batch_;
+    const bool more = left >= batch_ || (left > 0 && (rest_engine_ || rest == Rest::deduce));
+    if (goes_on && !goes_on(totals) && more) {
+      totals.stopped = true;
+      break;
+    }
   }
   return totals;
 }

@@ -9,8 +9,6 @@
 
 namespace nnc {
 
-using Assignments = std::map<std::string, std::string>; // NAME=FILE or NAME=NUMBER
-
 // A scalar result over many examples: floats are averaged, each batch weighted by its examples; integers count, so they are
 // added up.
 struct Metric {
@@ -22,6 +20,7 @@ struct Metric {
 struct Totals {
   std::vector<Metric> metrics;
   int64_t examples = 0;
+  bool stopped = false; // before the last batch
 
   // "loss 0.2134  correct 9812 of 10000 (98.12 %)"
   std::string text() const;
@@ -47,9 +46,9 @@ public:
     drop,   // leave them out
     deduce, // find their share of the results from two padded batches: for entries that change nothing
   };
-  // One pass over the examples in this order. A CallError says which batch it was. `progress` is told after each batch how many
-  // examples are done.
-  Totals run(const std::vector<int64_t> &order, Rest rest, const std::function<void(const Totals &)> &progress = {});
+  // One pass over the examples in this order. A CallError says which batch it was. After each batch `goes_on` is told how many
+  // examples are done, and says whether there shall be another.
+  Totals run(const std::vector<int64_t> &order, Rest rest, const std::function<bool(const Totals &)> &goes_on = {});
 
 private:
   Engine &engine_;

@@ -103,7 +103,12 @@ void Executable::call(std::string_view name, std::initializer_list<Input> inputs
 
 void Executable::init(int64_t seed) { start_state(*engine_, seed, ""); }
 void Executable::save_weights(const std::string &file) const { nnc::save_weights(*engine_, file); }
-void Executable::load_weights(const std::string &file) { nnc::load_weights(*engine_, file); }
+std::vector<std::string> Executable::load_weights(const std::string &file, bool skip_mismatch) {
+  std::vector<std::string> names;
+  for (const LoadedWeights::Left &left : nnc::load_weights(*engine_, file, skip_mismatch).left)
+    names.push_back(left.name);
+  return names;
+}
 
 std::pair<void *, size_t> Executable::state_memory(std::string_view path, std::string_view dtype) {
   const auto at = std::ranges::find(states_, path, &TensorInfo::name);

@@ -133,7 +133,9 @@ public:
   void init(int64_t seed); // starts over
   // .safetensors, keyed by path.
   void save_weights(const std::string &file) const;
-  void load_weights(const std::string &file);
+  // What the file and the model have must agree, but for what only the file has. With `skip_mismatch` what fits by name, dtype
+  // and shape is loaded. Returns the names in the file or the model that were left out.
+  std::vector<std::string> load_weights(const std::string &file, bool skip_mismatch = false);
   // One state, to read or change: model.state<float>("mlp/dense_0/w"). Who keeps it, and changes it after a call, says so by
   // touch.
   template <typename T> std::span<T> state(std::string_view path) {

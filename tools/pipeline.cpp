@@ -189,6 +189,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   if (options.passes.checks.bounds)
     add_guards(build.plan);
   build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options));
+  build.files = std::move(source.files);
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;
 }

@@ -6,11 +6,14 @@
 #include "passes/passes.h"
 
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace nnc {
+
+using Assignments = std::map<std::string, std::string>; // NAME=FILE or NAME=NUMBER of a command line
 
 struct BuildOptions {
   std::vector<std::pair<std::string, std::string>> set; // --set NAME=VALUE
@@ -58,7 +61,8 @@ ArtefactOptions code_options(const SourceModule &source, const BuildOptions &opt
 struct Build {
   Plan plan;
   Artefact artefact;
-  double milliseconds = 0; // from reading the file to objects
+  std::vector<std::string> files; // that the model uses, as in SourceModule
+  double milliseconds = 0;        // from reading the file to objects
 };
 Build build_model(const std::string &file, const BuildOptions &options, const std::vector<std::string> &keep = {});
 

@@ -250,21 +250,29 @@ class Model:
         with self._lock:
             _safetensors.write(file, {name: (t.type.dtype, self._view(name)) for name, t in self._library.states.items()})
 
-    def load(self, file: str | os.PathLike) -> list[str]:
+    def load(self, file: str | os.PathLike, *, skip_mismatch: bool = False) -> list[str]:
         """Reads the state from a .safetensors file. It must have every trained tensor; what is carried from call to call and
-        is not in the file stays as it is. Returns the names in the file that the model does not have."""
+        is not in the file stays as it is. With `skip_mismatch` what fits by name, dtype and shape is read, one tensor at least, and
+        the rest stays as it is. Returns the names in the file or the model that were left out."""
         given = _safetensors.read(file)
+        fitting, left = [], []
         for name, tensor in self._library.states.items():
-            if name not in given:
-                if tensor.trained:
-                    raise Error(f"{os.fspath(file)}: has no tensor `{name}`, which the model needs ({tensor.type!r})")
-            elif (found := TensorType(given[name][0], given[name][1].shape)) != tensor.type:
+            found = TensorType(given[name][0], given[name][1].shape) if name in given else None
+            if found == tensor.type:
+                fitting.append(name)
+            elif skip_mismatch and (found or tensor.trained):
+                left.append(name)
+            elif found:
                 raise Error(f"{os.fspath(file)}: `{name}` is {found!r}, in the model {tensor.type!r}")
+            elif tensor.trained:
+                raise Error(f"{os.fspath(file)}: has no tensor `{name}`, which the model needs ({tensor.type!r})")
+        if skip_mismatch and not fitting:
+            raise Error(f"{os.fspath(file)}: no tensor in it has name and type of one of the model")
         with self._lock:
-            for name in self._library.states.keys() & given.keys():
+            for name in fitting:
                 self._view(name)[...] = given[name][1]
             self._written = True
-        return [name for name in given if name not in self._library.states]
+        return left + [name for name in given if name not in self._library.states]
 
     def __repr__(self) -> str:
         library = self._library

@@ -241,6 +241,49 @@ TEST(bad_input, training) {
   refused_command(train + "--data x=x.npy --data label=label.npy --epochs=many",
                   "nnc: error: --epochs=many: it takes a whole number");
   refused_command("$NNC train good.so step --data x=bad_label.npy --data label=label.npy", "nnc: error: bad_label.npy: ");
+  refused_command("$NNC train m.nn predict --data x=x.npy",
+                  "nnc: error: `predict` changes nothing, so there is nothing to train");
+  const std::string good = "$NNC train m.nn step --data x=x.npy --data label=label.npy ";
+  refused_command(good + "--eval predict --eval-data x=x.npy",
+                  "nnc: error: --eval predict: none of its results is a single number, so there is nothing to show");
+  refused_command(good + "--skip-mismatch", "nnc: error: --skip-mismatch is about --weights FILE");
+  refused_command(good + "--skip-mismatch --weights none.safetensors",
+                  "nnc: error: none.safetensors: no tensor in it has name and type of one of the model");
+}
+
+// Before anything is compiled, read or trained.
+TEST(bad_input, outputs) {
+  const std::string train = "$NNC train m.nn step --data x=x.npy --data label=label.npy --epochs 1000000000 --weights-out ";
+  const std::string run = "$NNC run m.nn predict --in x=x4.npy ";
+  for (const auto &[command, message] : std::vector<std::pair<std::string, std::string>>{
+           {train + "none/w.safetensors", "none/w.safetensors: cannot write: No such file or directory"},
+           {train + ".", ".: cannot write: Is a directory"},
+           {train + "m.nn", "--weights-out m.nn: that is the model itself"},
+           {train + "$PWD/x.npy", "/x.npy: that is what `x` is read from"},
+           {train + "label.npy --eval step --eval-data x=x.npy --eval-data label=x.npy",
+            "--weights-out label.npy: that is what `label` is read from"},
+           {run + "--out y=none/y.npy", "none/y.npy: cannot write"},
+           {run + "--out y=./x4.npy", "--out y=./x4.npy: that is what `x` is read from"},
+           {run + "--out y=m.nn", "--out y=m.nn: that is the model itself"},
+           {run + "--out y=new --weights-out ./new", "--out y=new: that is where the state goes"},
+           {run + "--weights none.safetensors --out y=none.safetensors", "that is the weights to start from"},
+           {"ln x4.npy linked; " + run + "--out y=linked; code=$?; rm linked; (exit $code)",
+            "--out y=linked: that is what `x` is read from"},
+           {"ln -s x4.npy linked; " + run + "--out y=linked; code=$?; rm linked; (exit $code)",
+            "--out y=linked: that is what `x` is read from"},
+           {"$NNC m.nn -o none.safetensors --emit=plan --freeze --weights none.safetensors",
+            "none.safetensors: that is a file that the model is made from"},
+           {"$NNC docs -o none", "none/stdlib.md: cannot write"},
+       })
+    refused_command(command, message);
+}
+
+// Devices may be named twice.
+TEST(bad_input, outputs_that_are_no_files) {
+  const Folder folder;
+  folder.write("m.nn", "state s: f32 = zeros()\nentry f(x: f32) { s := x\n return y = x + 1, z = x }\n");
+  const Ran ran = folder.run("$NNC run m.nn f --in x=1 --out y=/dev/null --out z=/dev/null --weights-out /dev/null");
+  EXPECT_EQ(ran.code, 0) << ran.err;
 }
 
 } // namespace

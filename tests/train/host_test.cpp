@@ -117,6 +117,23 @@ const nnc_model_info *nnc_model(void) { return &model; }
   EXPECT_EQ(told(), 3);
 }
 
+TEST(host, weights_that_fit_in_part) {
+  const Folder folder;
+  const auto compiled = [&](const std::string &units) {
+    folder.write("m.nn", "net n(x: f32[N, 3]) = dense(dense(x, 2) as body, " + units +
+                             ") as head\nentry f(x: f32[1, 3]) { return y = n(x) }\n");
+    return compile_file(folder.file("m.nn"));
+  };
+  Executable one = compiled("4"), two = compiled("5");
+  one.state<float>("n/body/w")[5] = 7;
+  one.save_weights(folder.file("w"));
+  EXPECT_THROW(two.load_weights(folder.file("w")), std::runtime_error);
+  EXPECT_NE(two.state<float>("n/body/w")[5], 7);
+  EXPECT_EQ(two.load_weights(folder.file("w"), true), (std::vector<std::string>{"n/head/w", "n/head/b"}));
+  EXPECT_EQ(two.state<float>("n/body/w")[5], 7);
+  EXPECT_EQ(one.load_weights(folder.file("w"), true), std::vector<std::string>{});
+}
+
 std::string npy(const std::string &descr, const std::string &shape, const std::string &data) {
   std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + "}";
   return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header + data;
