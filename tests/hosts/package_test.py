@@ -494,7 +494,12 @@ class States(Case):
         self.assertEqual(self.model.load(folder / "trained.safetensors"), [])
         self.assertEqual(self.model.state["calls"], 3)
         self.model.save(folder / "ours.safetensors")
-        self.assertEqual((folder / "ours.safetensors").read_bytes(), (folder / "trained.safetensors").read_bytes())
+        from nnc import _safetensors
+
+        ours, trained = (_safetensors.read(folder / name) for name in ("ours.safetensors", "trained.safetensors"))
+        self.assertEqual(list(ours), list(trained))  # beside them, nnc says where its training was
+        for name, (dtype, array) in trained.items():
+            self.assertEqual((ours[name][0], ours[name][1].tobytes()), (dtype, array.tobytes()))
         folder.run(NNC, "run", "small.so", "predict", "--in", "x=x.npy", "--out", "y=y.npy", "--weights", "ours.safetensors")
         np.testing.assert_array_equal(np.load(folder / "y.npy"), self.model.predict(self.x).y)
 
@@ -512,6 +517,17 @@ class States(Case):
             _safetensors.write(file, tensors)
             self.says(nnc.Error, f"{file}: {message}", lambda: self.model.load(file))
             self.unchanged(before)
+            left = {"tiny/dense_0/w" if message.startswith("`tiny/dense_0/w") else "tiny/dense_0/b"}
+            self.assertEqual(set(self.model.load(file, skip_mismatch=True)), left)
+            for name in {"tiny/dense_0/w", "tiny/dense_0/b"} - left:
+                self.assertTrue((self.model.state[name] == 1).all())
+            for name in left:
+                self.assertTrue((self.model.state[name] == before[name]).all())
+            for name, array in before.items():
+                self.model.state[name] = array
+        _safetensors.write(file, {"more": b})
+        none = f"{file}: no tensor in it has name and type of one of the model"
+        self.says(nnc.Error, none, lambda: self.model.load(file, skip_mismatch=True))
         _safetensors.write(file, {"tiny/dense_0/w": w, "tiny/dense_0/b": b, "more": b})
         whole = file.read_bytes()
         for size in range(0, len(whole)):
