@@ -5,12 +5,18 @@
 #include "ir/builder.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
 
 namespace nnc {
 
 bool stands_alone(const Node &node) {
   return node.op == Op::fused || node.op == Op::pad || node.op == Op::concat || node.op == Op::scan;
+}
+
+std::string title(const Node &node) {
+  const std::string_view op = op_info(node.op).name;
+  return node.label().empty() ? fmt::format("`{}`", op) : fmt::format("`%{}` ({})", node.label(), op);
 }
 
 Value stored_base(const Region &region, Value value) {

@@ -10,6 +10,8 @@ namespace nnc {
 // fused, pad, concat and scan nodes: each writes its results to memory.
 bool stands_alone(const Node &node);
 
+std::string title(const Node &node); // for messages: "`%h` (dot)", "`dot`" where the first result has no name
+
 // The value in memory (or computed) below the views.
 Value stored_base(const Region &region, Value value);
 

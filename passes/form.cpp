@@ -5,7 +5,9 @@
 // work below a dot, values that would be computed again for every row at a price. shape_kernel does the rest.
 #include "passes/form.h"
 
+#include "ir/error.h"
 #include "passes/axes.h"
+#include "passes/body.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -343,10 +345,21 @@ Formed form_body(const Region &body) {
   return form_kernel(body, members, body.results);
 }
 
+Kernel kernel_of(const Node &fused) {
+  Formed formed = form_body(*fused.body);
+  if (!formed.kernel)
+    throw Error(fmt::format("{} is no kernel: {}", title(fused), formed.refusal));
+  return std::move(*formed.kernel);
+}
+
 Kernel copy_kernel(const Region &region, Value value, int64_t offset, const Shape &strides) {
-  Kernel kernel = Former(region, {}, {&value, 1}, offset, strides).form();
-  shape_kernel(kernel);
-  return kernel;
+  try {
+    Kernel kernel = Former(region, {}, {&value, 1}, offset, strides).form();
+    shape_kernel(kernel);
+    return kernel;
+  } catch (const Refused &refused) {
+    throw Error(fmt::format("a copy of {} is no kernel: {}", title(region.node(value)), refused.reason));
+  }
 }
 
 Formed form_kernel(const Region &region, std::span<const int> members, std::span<const Value> roots) {

@@ -20,6 +20,7 @@ Formed form_kernel(const Region &region, std::span<const int> members, std::span
 
 // The kernel of a fused node's body: every node that computes is a member, the body's results are the roots.
 Formed form_body(const Region &body);
+Kernel kernel_of(const Node &fused); // throws Error where it is none
 
 // A kernel that writes `value` (a view of memory, or a splat) to offset + sum of strides[i] * index[i] of a pointer.
 Kernel copy_kernel(const Region &region, Value value, int64_t offset, const Shape &strides);

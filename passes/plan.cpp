@@ -64,6 +64,23 @@ bool is_constant_matrix(const Kernel &kernel, const KernelPointer &pointer) {
   return reads(kernel.nodes[b]) && std::ranges::count_if(kernel.nodes, reads) == 1;
 }
 
+// What `fuse` leaves, which all here relies on; a module from text may be something else.
+void require_kernels(const Region &region) {
+  const auto is_stored = [&](Value v) { return stored_base(region, v) == v && !is_free(region.node(v)); };
+  for (const Node &node : region.nodes) {
+    const auto require = [&](bool holds, std::string_view otherwise) {
+      if (!holds)
+        throw Error(fmt::format("{} {}", title(node), otherwise));
+    };
+    require(stands_alone(node) || is_view(node.op) || node.op == Op::arg || node.op == Op::constant, "is in no kernel");
+    const int slices = node.scan.carries + node.scan.slices;
+    for (int k = node.scan.carries; k < slices; ++k)
+      require(entries_of(region, node.operands[k]).has_value(), "has a slice whose entries do not lie whole in memory");
+    for (size_t k = slices; k < node.operands.size(); ++k)
+      require(!node.body || is_stored(node.operands[k]), "has an operand that is in no memory");
+  }
+}
+
 // What a step is called with, and its name for the text.
 struct Arg {
   Ref ref;
@@ -107,6 +124,7 @@ private:
   double times_ = 1;               // it runs
 
   void add_items() {
+    require_kernels(function_);
     schedule_ = make_schedule(function_);
     texts_ = value_texts(function_);
     for (const Schedule::Item &item : schedule_.items) {
@@ -220,10 +238,7 @@ private:
 
   void add_call(int index) {
     const Node &node = function_.nodes[index];
-    Formed formed = form_body(*node.body);
-    if (!formed.kernel)
-      throw Error(fmt::format("internal error: {}: %{} is no kernel: {}", function_.name, node.label(), formed.refusal));
-    Kernel kernel = std::move(*formed.kernel);
+    Kernel kernel = kernel_of(node);
     std::vector<Arg> args;
     std::vector<std::pair<Value, int>> partials; // result, block of its partials
     size_t root = 0;

@@ -48,8 +48,7 @@ bool can_overwrite(const Function &function, int node, int index, Value read) {
   auto operand = std::find(fused.operands.begin(), fused.operands.end(), read);
   if (operand == fused.operands.end())
     return true;
-  const Region &body = *fused.body;
-  Kernel kernel = *form_body(body).kernel;
+  const Kernel kernel = kernel_of(fused);
   Value argument{static_cast<int>(operand - fused.operands.begin()), 0};
   const KernelRoot &root = kernel.roots[index];
   if (kernel.nodes[root.node].partial)

@@ -30,10 +30,9 @@ namespace {
 
 bool is_module_text(const std::string &file) { return file.ends_with(".nnir"); }
 
-bool is_fused(const Module &module) {
-  return std::ranges::any_of(module.functions, [](const Function &function) {
-    return std::ranges::any_of(function.nodes, [](const Node &node) { return node.op == Op::fused; });
-  });
+bool is_fused(const Region &region) {
+  return std::ranges::any_of(
+      region.nodes, [](const Node &node) { return node.op == Op::fused || (node.op == Op::scan && is_fused(*node.body)); });
 }
 
 std::string commented(const std::string &text) {
@@ -121,10 +120,10 @@ std::string read_tree(const std::string &file) {
 
 void run_pipeline(Module &module, PipelineEnd end, const PassOptions &options) {
   PassOptions chosen = options;
-  if (chosen.passes.empty() && is_fused(module)) { // a dump of what comes out of here
-    if (!options.checks.any())
-      return;
-    chosen.passes = {"check", "fuse"};
+  if (chosen.passes.empty() && std::ranges::any_of(module.functions, is_fused)) { // a dump of what comes out of here, or partly
+    chosen.passes = {"grad", "expand", "unwindow", "fuse"};
+    if (options.checks.any())
+      chosen.passes.insert(chosen.passes.end(), {"check", "fuse"});
   }
   if (chosen.passes.empty() && end == PipelineEnd::grad)
     for (std::string_view pass : default_pipeline())

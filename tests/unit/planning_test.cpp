@@ -1,9 +1,11 @@
 // Whole modules through fuse and planning: the Plan interpreter agrees with the reference interpreter, and the plan passes the
 // verifier. Written as IR text, so that neither the frontend nor generated code is in the way.
+#include "ir/error.h"
 #include "ir/plan_interpreter.h"
 #include "ir/text.h"
 #include "passes/passes.h"
 #include "passes/plan.h"
+#include "tools/pipeline.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -89,6 +91,38 @@ void compare(const std::string &text) {
       for (size_t s = 0; s < after.size(); ++s)
         expect_near(actual.states[s].second, after[s], reference.states[s].path);
   }
+}
+
+// Text may be anything that the verifier takes: what was fused in part is fused, what no kernel can be is refused.
+std::string refused(const std::string &text, std::vector<std::string> passes = {}) {
+  Module module = parse_module(text, "test.nnir");
+  PassOptions options;
+  options.passes = std::move(passes);
+  try {
+    run_pipeline(module, PipelineEnd::fused, options);
+    return verify_plan(make_plan(module, "test.nnir"));
+  } catch (const Error &error) {
+    return error.what();
+  }
+}
+
+TEST(planning, takes_what_is_fused_in_part) {
+  const std::string head = "module \"t.nn\"\nfunc f(%x: f32[2,3] input) -> (y = %y) {\n", tail = "}\n";
+  const std::string loop = "  %y = scan(steps=2, slice %r = %x) : f32[2,3] {\n";
+  EXPECT_EQ(refused(head + loop + "    %h = fused(%r = %r) : f32[3] {\n      %h = tanh(%r) : f32[3]\n      yield %h\n    }\n" +
+                    "    %z = add(%h, 1) : f32[3]\n    yield %z\n  }\n" + tail),
+            "");
+  EXPECT_EQ(refused(head + "  %t = transpose(%x, axes=[1,0]) : f32[3,2]\n  %y = fused(%t = %t) : f32[3,2] {\n" +
+                    "    %z = exp(%t) : f32[3,2]\n    yield %z\n  }\n" + tail),
+            "`%y` (fused) has an operand that is in no memory");
+  EXPECT_EQ(refused(head + loop + "    %h, %s = fused(%r = %r) : f32[3], f32 {\n      %h = tanh(%r) : f32[3]\n" +
+                    "      %s = sum(%h, axes=[0]) : f32\n      %b = broadcast(%s, axes=[]) : f32[4]\n" +
+                    "      %e = exp(%b) : f32[4]\n      yield %h, %s\n    }\n    yield %h\n  }\n" + tail),
+            "`%h` (fused) is no kernel: a result would be written again for every row");
+  EXPECT_EQ(refused(head + "  %s = sum(%x, axes=[0]) : f32[3]\n  %b = broadcast(%s, axes=[1]) : f32[2,3]\n" +
+                        "  %y = add(%b, %x) : f32[2,3]\n" + tail,
+                    {"cse"}),
+            "`%s` (sum) is in no kernel");
 }
 
 TEST(planning, elementwise_and_views) {
