@@ -121,9 +121,12 @@ void verify_fused(const Module &module, const Region &region, const Node &node) 
   verify_nodes(module, body, true);
   require(body.args == static_cast<int>(node.operands.size()), "it has {} operands and its body {} arguments",
           node.operands.size(), body.args);
-  for (int i = 0; i < body.args; ++i)
+  for (int i = 0; i < body.args; ++i) {
     require(body.nodes[i].type() == region.type(node.operands[i]), "operand {} is {}, the body's argument {}", i + 1,
             type_text(region.type(node.operands[i])), type_text(body.nodes[i].type()));
+    for (int k = 0; k < i; ++k) // a kernel may assume that what it writes is read through no other pointer
+      require(node.operands[k] != node.operands[i], "operands {} and {} are the same value", k + 1, i + 1);
+  }
   verify_results_of_body(body, node);
 }
 
