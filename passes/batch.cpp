@@ -32,6 +32,11 @@ void Batch::know(Value v, Value outside, bool steps) {
   kinds_.clear();
 }
 
+void Batch::forget(Value v) {
+  known_.erase(v);
+  kinds_.clear();
+}
+
 Batch::Kind Batch::kind(Value v) {
   if (const auto found = known_.find(v); found != known_.end())
     return found->second.steps ? Kind::steps : Kind::same;

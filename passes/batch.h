@@ -20,6 +20,7 @@ public:
 
   // A value of the body is `outside` there; it may be told once more, when that value is there.
   void know(Value v, Value outside, bool steps);
+  void forget(Value v);
   // What `v` would be, by what is known; unknown: it cannot be had.
   Kind kind(Value v);
   // Builds it, and what it is computed from down to what is known.

@@ -290,10 +290,13 @@ private:
     }
     for (Value v : found)
       batch_->know(v, {}, true);
-    if (batch_->kind(value) == Batch::Kind::unknown)
-      return false;
-    frontier_.insert(found.begin(), found.end());
-    return true;
+    if (batch_->kind(value) != Batch::Kind::unknown) {
+      frontier_.insert(found.begin(), found.end());
+      return true;
+    }
+    for (Value v : found) // it is not stacked, so nothing else can rely on it
+      batch_->forget(v);
+    return false;
   }
 
   // The carry as first value + sum over all steps of dots and sums, which nothing else reads.

@@ -1,6 +1,8 @@
 // fuzz: mutants by number. `fuzz programs 0 1000000` runs a million of them and says which crash, hang, take too much memory or
-// end in an error that is no user's; `fuzz programs 4711 1 --print` shows one.
+// end in an error that is no user's; `fuzz programs 4711 1 --print` shows one. `random` are no mutants, but programs that must
+// compile and give what the interpreter gives.
 #include "tests/fuzz/limits.h"
+#include "tests/fuzz/random_program.h"
 #include "tests/fuzz/subjects.h"
 
 #include <chrono>
@@ -15,7 +17,7 @@ namespace {
 
 using namespace nnc;
 
-constexpr const char *usage = "fuzz programs|modules|files FIRST COUNT [--out=FOLDER] [--most=PROBLEMS] [--print]\n";
+constexpr const char *usage = "fuzz programs|modules|files|random FIRST COUNT [--out=FOLDER] [--most=PROBLEMS] [--print]\n";
 
 struct Mutants {
   std::function<std::string(uint64_t)> make;
@@ -74,10 +76,23 @@ Mutants file_mutants() {
           }};
 }
 
+Mutants random_programs() {
+  return {[](uint64_t i) {
+            Numbers random(seed_of(4, i));
+            return random_program(random);
+          },
+          [](uint64_t i) {
+            Numbers random(seed_of(4, i));
+            const std::string text = random_program(random);
+            return problem_in_right_program(text, random);
+          }};
+}
+
 int run(const std::string &what, uint64_t first, uint64_t count, const std::string &out, uint64_t most, bool print) {
   const Mutants mutants = what == "programs"  ? text_mutants(1, program_texts(), 0, problem_in_program)
                           : what == "modules" ? text_mutants(2, module_texts(), 80, problem_in_module)
-                                              : file_mutants();
+                          : what == "files"   ? file_mutants()
+                                              : random_programs();
   if (print) {
     for (uint64_t i = first; i < first + count; ++i)
       fmt::print("{}\n", mutants.make(i));
@@ -113,7 +128,7 @@ int main(int argc, char **argv) {
       print = true;
     else
       words.push_back(word);
-  if (words.size() != 3 || !std::set<std::string>{"programs", "modules", "files"}.contains(words[0])) {
+  if (words.size() != 3 || !std::set<std::string>{"programs", "modules", "files", "random"}.contains(words[0])) {
     fmt::print(stderr, "{}", usage);
     return 2;
   }

@@ -12,7 +12,9 @@
 #include "passes/plan.h"
 #include "runtime/dataset.h"
 #include "runtime/weights.h"
+#include "tests/ops/ways.h"
 #include "tools/description.h"
+#include "tools/gradcheck.h"
 #include "tools/host_tensor.h"
 #include "tools/pipeline.h"
 
@@ -215,6 +217,37 @@ std::string problem_in_module(const std::string &text, Numbers &random) {
     const std::string what = error.what();
     return what.find("internal error") != what.npos ? first_lines(what) : "";
   }
+}
+
+std::string problem_in_right_program(const std::string &text, Numbers &random) {
+  Sample sample;
+  try {
+    const Source source("m.nn", text);
+    Diagnostics diagnostics;
+    std::optional<Module> module = compile_source(source, {}, diagnostics);
+    if (!module)
+      return "refused: " + first_lines(diagnostics.text());
+    sample.module = std::move(*module);
+  } catch (const Error &error) {
+    return first_lines(error.what());
+  }
+  const Function &function = sample.module.functions[0];
+  for (int a = 0; a < function.args; ++a)
+    if (function.arg_info[a].state < 0)
+      sample.inputs.push_back(random_tensor(function.nodes[a].type(), random.below(1000)));
+  for (const State &state : sample.module.states)
+    sample.states.push_back(random_tensor(state.type, random.below(1000)));
+  Way way = random.chance(70) ? whole_pipeline("") : random.chance(50) ? fusion_alone("") : without_merges("");
+  way.passes.verify_each = true;
+  if (random.chance(10))
+    way.cpu = "generic";
+  std::string problem = problem_in(sample, way);
+  // Differences do not know what is held constant or jumps, and prove nothing where all are 0.
+  if (problem.empty() && random.chance(25) && text.find("stop_gradient") == text.npos && text.find("floor") == text.npos)
+    for (const GradientCheck &check : check_gradients(sample.module, "f", sample.inputs, sample.states))
+      if (check.differs && check.kinks == 0 && !check.on_branch)
+        problem = fmt::format("the derivative by {}: {}", check.x, check.failure);
+  return problem;
 }
 
 std::string problem_in_file(DataFile::Kind kind, const std::string &bytes) {

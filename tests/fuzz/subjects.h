@@ -12,6 +12,10 @@ namespace nnc {
 std::string problem_in_program(const std::string &text, Numbers &random);
 std::string problem_in_module(const std::string &text, Numbers &random);
 
+// A program that must compile: what comes out of every way through the compiler is what the interpreter gives, and the gradients
+// are differences.
+std::string problem_in_right_program(const std::string &text, Numbers &random);
+
 // As a file of this name's kind: by every reader that could get it, and as data and weights of a small model.
 std::string problem_in_file(DataFile::Kind kind, const std::string &bytes);
 
