@@ -214,9 +214,14 @@ std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target) {
   return machine_for(target.triple, target.cpu, target.features);
 }
 
+static bool is_aarch64(const Target &target) { return llvm::Triple(target.triple).isAArch64(); }
+
 void prepare_module(llvm::Module &module, const Target &target, const llvm::TargetMachine &machine) {
   compat::set_triple(module, target.triple);
   module.setDataLayout(machine.createDataLayout());
+  // Functions that are called by address start with `endbr64` or `bti c`, and the object says so, so that a host which has the
+  // processor check indirect branches may load them.
+  module.addModuleFlag(llvm::Module::Min, is_aarch64(target) ? "branch-target-enforcement" : "cf-protection-branch", 1);
 }
 
 void set_function_attributes(llvm::Function &function, const Target &target) {
@@ -230,6 +235,8 @@ void set_function_attributes(llvm::Function &function, const Target &target) {
   function.addFnAttr(llvm::Attribute::NoUnwind);
   function.addFnAttr("no-builtins"); // no loop becomes memset or memcpy
   function.addFnAttr("denormal-fp-math", "ieee,ieee");
+  if (is_aarch64(target))
+    function.addFnAttr("branch-target-enforcement");
 }
 
 } // namespace nnc

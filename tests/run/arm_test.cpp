@@ -210,6 +210,7 @@ TEST_F(ArmTarget, FilesNeedNothingAndNoOtherTool) {
     const std::string elf = folder.run("readelf -hdW --dyn-syms xor.so").out;
     EXPECT_THAT(elf, testing::ContainsRegex("Machine: +AArch64"));
     EXPECT_THAT(elf, testing::Not(testing::HasSubstr("NEEDED")));
+    EXPECT_THAT(folder.run("readelf -nW xor.so").out, testing::HasSubstr("AArch64 feature: BTI"));
     EXPECT_EQ(folder.run("readelf -W --dyn-syms xor.so | grep -c UND").out, "1\n") << elf; // the null symbol
     run(processor);
     for (const char *form : {"xor.a", "xor.o"}) {

@@ -74,6 +74,14 @@ TEST_F(Library, NeedsNoLibraryAndNoExecutableStack) {
   EXPECT_THAT(shell("readelf -lW m.so | grep GNU_STACK"), Not(HasSubstr("RWE")));
 }
 
+TEST_F(Library, LetsTheProcessorCheckIndirectBranches) {
+  put("m.so", shared_library(artefact()));
+  EXPECT_THAT(shell("readelf -nW m.so"), HasSubstr("x86 feature: IBT"));
+  put("m.o", relocatable_object(artefact()));
+  EXPECT_THAT(shell("readelf -nW m.o"), HasSubstr("x86 feature: IBT"));
+  EXPECT_THAT(shell("objdump -d --disassemble=made_1_step m.o"), HasSubstr("endbr64"));
+}
+
 TEST_F(Library, IsReproducible) {
   const Artefact one = compile_plan(hand_made::plan(), make_target(), hand_made::options(1));
   const Artefact two = compile_plan(hand_made::plan("elsewhere/made-1.nn"), make_target(), hand_made::options(2));
