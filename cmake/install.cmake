@@ -3,7 +3,7 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(NNC_PYTHON_DIR lib/python3/dist-packages CACHE STRING "where the Python package is installed, in the prefix")
+set(NNC_PYTHON_DIR "" CACHE STRING "where the Python package is installed, in the prefix; empty: where Debian's Python looks")
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/nnc) # to be searched, so that headers are named as in the tree: "runtime/model.h"
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/nnc)
 
@@ -41,9 +41,22 @@ foreach(name nnc nnc-runtime)
   install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endforeach()
 
-# The Python package, and the thread pool beside it.
+# The Python package, and the thread pool beside it. Debian's Python looks in /usr/lib/python3/dist-packages, and below /usr/local
+# in a folder of its version, so this is decided when the prefix is known: `install` reads the variable in the script it writes.
+install(CODE "
+  set(NNC_PYTHON_DIR \"${NNC_PYTHON_DIR}\")
+  if(NNC_PYTHON_DIR STREQUAL \"\")
+    set(NNC_PYTHON_DIR lib/python3/dist-packages)
+    if(CMAKE_INSTALL_PREFIX STREQUAL \"/usr/local\")
+      execute_process(COMMAND /usr/bin/python3 -c \"import sys; print('lib/python%d.%d/dist-packages' % sys.version_info[:2])\"
+        OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+      if(found)
+        set(NNC_PYTHON_DIR \${found})
+      endif()
+    endif()
+  endif()")
 add_library(nnc_pool MODULE ${CMAKE_SOURCE_DIR}/python/pool.cpp)
 target_link_libraries(nnc_pool PRIVATE nnc_runtime)
 set_target_properties(nnc_pool PROPERTIES PREFIX "" OUTPUT_NAME _pool)
-install(TARGETS nnc_pool DESTINATION ${NNC_PYTHON_DIR}/nnc)
-install(DIRECTORY python/nnc DESTINATION ${NNC_PYTHON_DIR} FILES_MATCHING PATTERN "*.py")
+install(TARGETS nnc_pool DESTINATION "\${NNC_PYTHON_DIR}/nnc")
+install(DIRECTORY python/nnc DESTINATION "\${NNC_PYTHON_DIR}" FILES_MATCHING PATTERN "*.py")
