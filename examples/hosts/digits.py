@@ -1,10 +1,13 @@
 """Trains and uses a compiled model from Python: NumPy is all it needs.
 
     nnc examples/mnist.nn -o mnist.so
-    PYTHONPATH=PREFIX/lib/python3/dist-packages python3 examples/hosts/digits.py mnist.so data/mnist-subset
+    PYTHONPATH=PREFIX/lib/python3/dist-packages python3 examples/hosts/digits.py mnist.so build/mnist
+
+The folder holds the four IDX files of MNIST, compressed (data/mnist-subset) or not (what tools/quickstart fetched).
 """
 
 import gzip
+import os
 import sys
 
 import nnc
@@ -12,7 +15,9 @@ import numpy as np
 
 
 def read_idx(name, *shape):
-    content = gzip.open(f"{sys.argv[2]}/{name}.gz").read()
+    path = f"{sys.argv[2]}/{name}"
+    with open(path, "rb") if os.path.exists(path) else gzip.open(path + ".gz") as file:
+        content = file.read()
     return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(-1, *shape)  # content[3]: dimensions in the header
 
 
