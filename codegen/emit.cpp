@@ -5,6 +5,8 @@
 
 #include "codegen/vector_math.h"
 
+#include <array>
+
 namespace nnc {
 
 using llvm::Value;

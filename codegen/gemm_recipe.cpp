@@ -15,6 +15,8 @@
 #include "codegen/recipes.h"
 #include "codegen/transpose.h"
 
+#include <algorithm>
+
 namespace nnc {
 
 namespace {

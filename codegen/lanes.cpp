@@ -9,6 +9,7 @@
 
 #include "codegen/llvm_compat.h"
 
+#include <algorithm>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/IR/Constants.h>
 

@@ -11,6 +11,7 @@
 #include "codegen/llvm_compat.h"
 #include "ir/error.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>

@@ -7,6 +7,7 @@
 // (`&`, `'…'`) are reported and read as what they mean, so that one slip gives one error.
 #include "frontend/lexer.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <unordered_map>

@@ -5,6 +5,7 @@
 // they stand for one step.
 #include "frontend/lowering.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include <set>

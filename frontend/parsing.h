@@ -4,6 +4,7 @@
 #include "frontend/lexer.h"
 #include "frontend/parser.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace nnc {

@@ -20,6 +20,7 @@
 #include "passes/body.h"
 #include "passes/form.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include <limits>

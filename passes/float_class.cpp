@@ -2,6 +2,7 @@
 // looked at as f32, which holds all their numbers.
 #include "passes/float_class.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace nnc {

@@ -1,6 +1,7 @@
 // ValueTable: hash and equality of nodes. The operands of a commutative op count in any order.
 #include "passes/value_table.h"
 
+#include <algorithm>
 #include <functional>
 #include <string_view>
 

@@ -2,6 +2,7 @@
 // so its ELF headers are compared with its size first. What is in the file otherwise is trusted, as any library's code is.
 #include "runtime/model.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <filesystem>

@@ -3,6 +3,7 @@
 #include "tools/command_line.h"
 #include "tools/engine.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

@@ -5,6 +5,7 @@
 #include "tools/engine.h"
 #include "tools/host_tensor.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

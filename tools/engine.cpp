@@ -240,7 +240,7 @@ std::unique_ptr<ThreadPool> make_pool(unsigned threads) {
   return threads > 1 ? std::make_unique<ThreadPool>(static_cast<int>(threads)) : nullptr;
 }
 
-const nnc_entry_info &entry_of(const Engine &engine, const std::string &name) {
+const nnc_entry_info &entry_of(const Engine &engine, std::string_view name) {
   if (const nnc_entry_info *entry = engine.model().find_entry(name))
     return *entry;
   std::string names;

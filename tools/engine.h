@@ -7,6 +7,7 @@
 #include "tools/pipeline.h"
 
 #include <memory>
+#include <string_view>
 
 namespace nnc {
 
@@ -42,7 +43,7 @@ std::unique_ptr<Engine> open_engine(EngineKind kind, const std::string &file, co
 std::unique_ptr<ThreadPool> make_pool(unsigned threads);
 
 // Throws Error "MODEL: there is no entry `x`; there are …".
-const nnc_entry_info &entry_of(const Engine &engine, const std::string &name);
+const nnc_entry_info &entry_of(const Engine &engine, std::string_view name);
 
 // Throws Error where a name is no input of one of these entries. `flag` is for the message.
 void check_input_names(const Assignments &given, const std::string &flag, std::initializer_list<const nnc_entry_info *> entries);

@@ -7,6 +7,7 @@
 // What goes wrong is a std::runtime_error whose text says where and what; a call that fails has written nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>

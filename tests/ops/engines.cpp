@@ -4,6 +4,7 @@
 
 #include "runtime/model.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <fmt/format.h>

@@ -5,6 +5,7 @@
 #include "tests/paths.h"
 #include "tools/pipeline.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 
 #include <cctype>

@@ -7,6 +7,7 @@
 #include "tools/host_tensor.h"
 
 #include <gmock/gmock.h>
+#include <limits>
 
 #include <algorithm>
 #include <cmath>

@@ -2,6 +2,7 @@
 #include "runtime/tensor_file.h"
 #include "tests/process.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 
 namespace nnc {

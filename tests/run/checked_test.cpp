@@ -6,6 +6,7 @@
 #include "tools/pipeline.h"
 
 #include <gmock/gmock.h>
+#include <limits>
 
 #include <cmath>
 #include <cstring>

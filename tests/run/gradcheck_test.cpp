@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <gmock/gmock.h>
+#include <vector>
 
 namespace nnc {
 namespace {

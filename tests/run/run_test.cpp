@@ -8,6 +8,7 @@
 #include "tools/host_tensor.h"
 #include "tools/widen.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include <filesystem>

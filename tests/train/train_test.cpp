@@ -6,6 +6,7 @@
 #include "tests/process.h"
 #include "tools/epoch.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 
 #include <cmath>

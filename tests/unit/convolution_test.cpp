@@ -3,6 +3,7 @@
 // too; and what is said where sizes do not fit.
 #include "tests/unit/lowering_test.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <functional>
 #include <random>

@@ -4,8 +4,11 @@
 #include "ir/interpreter.h"
 #include "tests/lane_kernel.h"
 
+#include <array>
+#include <cstring>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <limits>
 
 #include <bit>
 #include <cmath>

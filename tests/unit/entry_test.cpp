@@ -4,6 +4,7 @@
 #include "runtime/model.h"
 #include "tests/unit/hand_made.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <llvm/Target/TargetMachine.h>
 

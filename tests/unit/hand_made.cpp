@@ -1,5 +1,6 @@
 #include "tests/unit/hand_made.h"
 
+#include <algorithm>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 

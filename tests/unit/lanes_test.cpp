@@ -3,6 +3,7 @@
 #include "tests/lane_kernel.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 
 #include <cmath>
 #include <cstring>

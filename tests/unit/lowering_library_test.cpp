@@ -1,6 +1,7 @@
 // The standard library's functions against their formulas, worked out in double, and their derivatives against differences.
 #include "tests/unit/lowering_test.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 

@@ -1,6 +1,7 @@
 // The library's optimizers and schedules against their published formulas, in double over several steps.
 #include "tests/unit/lowering_test.h"
 
+#include <algorithm>
 #include <functional>
 
 namespace nnc {

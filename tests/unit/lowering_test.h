@@ -8,6 +8,7 @@
 #include "ir/verify.h"
 #include "passes/passes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 

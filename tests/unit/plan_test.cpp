@@ -1,6 +1,7 @@
 // Kernels and plans made by hand: their text, the Plan interpreter, and what the verifier refuses.
 #include "ir/plan_interpreter.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

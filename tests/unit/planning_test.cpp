@@ -7,6 +7,7 @@
 #include "passes/plan.h"
 #include "tools/pipeline.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include "ir/builder.h"
 #include "ir/interpreter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>

@@ -6,6 +6,7 @@
 #include "ir/plan_interpreter.h"
 #include "tests/unit/lowering_test.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include "tests/lane_kernel.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 
 #include <bit>
 #include <cmath>

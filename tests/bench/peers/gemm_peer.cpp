@@ -9,6 +9,7 @@
 #include <dnnl.hpp>
 #include <fmt/format.h>
 #include <random>
+#include <unordered_map>
 
 namespace {
 
