@@ -345,7 +345,7 @@ TEST_F(TensorFile, WhatAKilledProcessLeftIsNoObstacle) {
 }
 
 TEST_F(TensorFile, ARunThatIsKilledLeavesNothing) {
-  if (const int descriptor = open(folder_.c_str(), O_WRONLY | O_TMPFILE); descriptor >= 0)
+  if (const int descriptor = open(folder_.c_str(), O_WRONLY | O_TMPFILE, 0600); descriptor >= 0)
     close(descriptor);
   else
     GTEST_SKIP() << "this file system has no files without names";
