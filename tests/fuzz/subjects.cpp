@@ -18,6 +18,7 @@
 #include "tools/host_tensor.h"
 #include "tools/pipeline.h"
 
+#include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
 #include <optional>
