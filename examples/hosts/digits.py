@@ -31,9 +31,9 @@ for epoch in range(1, 4):
 
 x, label = read_idx("t10k-images-idx3-ubyte", pixels), read_idx("t10k-labels-idx1-ubyte")
 starts = range(0, len(label) - batch + 1, batch)
-correct = sum(model.evaluate(x[i : i + batch], label[i : i + batch]).correct for i in starts)
+correct = sum(model.evaluate(x[i : i + batch], label[i : i + batch]) for i in starts)
 print(f"{correct} of {len(starts) * batch} unseen digits recognised")
 
-answer = model.predict(x[:1] / np.float32(255)).y[0]
+answer = model.predict(x[:1] / np.float32(255))[0]
 print(f"the first one is a {answer.argmax()}, with a probability of {answer.max():.2f}; its label says {label[0]}")
 model.save("mnist.safetensors")

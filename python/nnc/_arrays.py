@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 
 from ._abi import TensorType
@@ -30,12 +28,40 @@ def _type_text(array: np.ndarray) -> str:
     return repr(TensorType(name, array.shape))
 
 
-def _check_type(where: str, wanted: TensorType, array: np.ndarray) -> None:
-    if array.dtype == wanted.numpy and array.shape == wanted.shape:
-        return
+def _refuse(where: str, wanted: TensorType, array: np.ndarray) -> None:
     handed_over = " (its bits as uint16; nnc.to_bf16 makes them)" if wanted.dtype == "bf16" else ""
     message = f"{where} is {wanted!r}{handed_over}, not {_type_text(array)}"
     raise ValueError(message) if array.dtype == wanted.numpy else TypeError(message)
+
+
+def _regroups(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether one shape comes from the other by joining neighbors: where two runs of sizes meet, one of them is a single size."""
+    a, b = ([size for size in shape if size != 1] for shape in (a, b))
+    while a and b:
+        left, right = a.pop(0), b.pop(0)
+        rest, product, whole = (a, left, right) if left < right else (b, right, left)
+        while product < whole and rest:
+            product *= rest.pop(0)
+        if product != whole:
+            return False
+    return not a and not b
+
+
+def _converted(where: str, wanted: TensorType, array: np.ndarray) -> np.ndarray:
+    """As `nnc run` converts files: floats are rounded to a narrower dtype, integers kept where each fits; nothing else."""
+    given, dtype = array.dtype, wanted.numpy
+    if given == dtype:
+        return array
+    if given.kind == "f" and wanted.dtype in ("f32", "f16", "bf16"):
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is what it rounds to
+            return to_bf16(array) if wanted.dtype == "bf16" else array.astype(np.float32).astype(dtype)
+    if given.kind in "iu" and dtype.kind in "iu" and wanted.dtype != "bf16":
+        limits = np.iinfo(dtype)
+        lost = (array < limits.min) | (array > limits.max)
+        if lost.any():
+            raise ValueError(f"{where} is {wanted!r}, which {array[lost].flat[0]} does not fit")
+        return array.astype(dtype)
+    return _refuse(where, wanted, array)
 
 
 def _numbers(where: str, wanted: TensorType, value) -> np.ndarray:
@@ -59,18 +85,27 @@ def _numbers(where: str, wanted: TensorType, value) -> np.ndarray:
 def as_array(where: str, wanted: TensorType, value) -> np.ndarray:
     """`value` itself where it lies in memory as an entry reads it, otherwise a copy that does."""
     python = isinstance(value, (int, float, list, tuple, str, type(None), np.generic))
-    has_dtype = getattr(value, "dtype", None) == wanted.numpy
-    array = _numbers(where, wanted, value) if python and not has_dtype else np.asarray(value)
-    _check_type(where, wanted, array)
+    if python and getattr(value, "dtype", None) != wanted.numpy:
+        array = _numbers(where, wanted, value)
+    elif hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
+        array = np.from_dlpack(value)  # other libraries' arrays, where they lie
+    else:
+        array = np.asarray(value)
+    if not _regroups(array.shape, wanted.shape):
+        _refuse(where, wanted, array)
+    array = _converted(where, wanted, array)
     flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "ALIGNED"])
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.require(array, requirements=["C", "ALIGNED"])
+    return array.reshape(wanted.shape)
 
 
 def check_output(where: str, wanted: TensorType, array, others: list[np.ndarray]) -> None:
     """An entry writes into `array` itself, and `others` are what it reads and writes besides."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{where} is written into an array of {wanted!r}, not into a {type(array).__name__}")
-    _check_type(where, wanted, array)
+    if array.dtype != wanted.numpy or array.shape != wanted.shape:
+        _refuse(where, wanted, array)
     flags = array.flags
     in_place = f"{where} is written in place, so its array has to be"
     if not flags.c_contiguous:
@@ -92,7 +127,3 @@ def block(size: int, alignment: int) -> np.ndarray:
 
 def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]  # half the time of array.ctypes.data
-
-
-def pointers(arrays: list[np.ndarray]):
-    return (ctypes.c_void_p * len(arrays))(*map(address, arrays))

@@ -12,14 +12,16 @@ import re
 import threading
 import weakref
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _safetensors
 from ._abi import Context, Entry, Error, Library, Tensor, TensorType
-from ._arrays import address, as_array, block, check_output, pointers
+from ._arrays import address, as_array, block, check_output
+from ._calls import Frame, fast_call
 
 
 def load(file: str | os.PathLike, *, seed: int | None = 0, threads: int = 1, variant: str | None = None) -> "Model":
@@ -83,10 +85,11 @@ def _list(names) -> str:
 
 
 class _Returns:
-    """(loss: f32, accuracy: f32)"""
+    """(loss: f32, accuracy: f32), or of one result y: f32[4,2]"""
 
     def __init__(self, names: list[str], outputs: tuple[Tensor, ...]):
-        self.text = "(" + ", ".join(f"{name}: {output.type!r}" for name, output in zip(names, outputs)) + ")"
+        text = ", ".join(f"{name}: {output.type!r}" for name, output in zip(names, outputs))
+        self.text = text if len(outputs) == 1 else f"({text})"
 
     def __repr__(self) -> str:
         return self.text
@@ -112,7 +115,7 @@ class _Method:
         self.inputs = dict(zip(_python_names([t.name for t in entry.inputs], {"self", "out"}), entry.inputs))
         self.outputs = dict(zip(_python_names([t.name for t in entry.outputs], set()), entry.outputs))
         [name] = _python_names([entry.name], set())
-        self.results = _results_class(name, tuple(self.outputs)) if self.outputs else None
+        self.results = _results_class(name, tuple(self.outputs)) if len(self.outputs) > 1 else None
         parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=t.type) for name, t in self.inputs.items()]
         if self.outputs:
             parameters.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
@@ -120,19 +123,20 @@ class _Method:
         self.signature = Signature(parameters, return_annotation=returns)
 
     def function(self, name: str, library: Library):
-        def call(self_, /, *args, **kwargs):
+        def call(self_, args, kwargs):
             if getattr(self_, "_library", None) is not library:
                 found = repr(self_) if isinstance(self_, Model) else f"a {type(self_).__name__}"
                 raise TypeError(f"{self.entry.name}: called on {found}, but it belongs to another model, from {library.file}")
             return self_._call(self, args, kwargs)
 
+        function = fast_call(self.entry, list(self.inputs), self.results, library, call)
         owner = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
-        call.__signature__ = self.signature.replace(parameters=[owner, *self.signature.parameters.values()])
-        call.__name__ = call.__qualname__ = name
+        function.__signature__ = self.signature.replace(parameters=[owner, *self.signature.parameters.values()])
+        function.__name__ = function.__qualname__ = name
         paragraphs = [self.entry.doc, "Changes the state." if self.entry.writes_state else ""]
         paragraphs += [f"Error: {check}" for check in self.entry.checks]
-        call.__doc__ = "\n\n".join(p for p in paragraphs if p)
-        return call
+        function.__doc__ = "\n\n".join(p for p in paragraphs if p)
+        return function
 
 
 def _model_class(library: Library) -> type["Model"]:
@@ -186,12 +190,18 @@ class State(Mapping):
 class Model:
     """A compiled model and its state. nnc.load makes it; its entries are methods.
 
-    A method takes arrays of exactly the dtype and shape that its signature says. One that is C-contiguous and aligned is read
-    where it lies; others are copied first. Numbers and lists of numbers are converted. bf16 is handed over as its bits in
-    uint16. A method returns a named tuple of new arrays, scalars as NumPy's numbers; `out={"loss": array}` names arrays for
-    results to be written into. What is refused raises TypeError, ValueError or nnc.Error, and has written nothing.
+    A method takes arrays of the dtype and shape that its signature says. One that is C-contiguous and aligned is read where it
+    lies; others are copied first. Other floats are rounded, other integers taken where each fits, and neighboring axes joined or
+    split: an image [28,28] serves for [1,784]. Numbers and lists of numbers are converted, and what has __dlpack__ is read as an
+    array. bf16 may be handed over as its bits in uint16. A method returns a new array, or of several results a named tuple;
+    scalars are NumPy's numbers. `out={"loss": array}` names arrays for results to be written into. What is refused raises
+    TypeError, ValueError or nnc.Error, and has written nothing.
 
     Several threads may call one model: one call runs at a time. Copies and other models run side by side."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any]: ...  # an entry
 
     # A subclass, one a file, has `_library` and the entries; calling it makes nothing, for help() would show how.
     @classmethod
@@ -208,10 +218,12 @@ class Model:
         slots = pool.threads if pool else 1
         workspace = max((e.workspace_bytes + slots * e.slot_bytes for e in library.entries.values()), default=0)
         self._workspace = block(workspace, library.alignment)
-        self._addresses = address(self._state), address(self._workspace)
         self._context = Context(struct_size=ctypes.sizeof(Context), workspace_bytes=workspace, variant=variant)
         if pool:
             self._context.threads, self._context.pool, self._context.run = slots, pool.pool, pool.run
+        context, state = ctypes.addressof(self._context), address(self._state)
+        self._frames = {e.name: Frame(e, context, state, address(self._workspace)) for e in library.entries.values()}
+        self._state_range = state, state + library.state_bytes
         self._written = False  # the state, by the host
         if seed is not None and "init" in library.entries:
             self.init(*[seed][: len(library.entries["init"].inputs)])
@@ -292,10 +304,13 @@ class Model:
 
     def _call(self, method: _Method, args: tuple, kwargs: dict):
         entry = method.entry
+        for name in kwargs:
+            if name not in method.signature.parameters:
+                raise TypeError(f"{entry.name}: there is no input `{name}`; there are {_list(method.inputs)}")
         try:
             given = method.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise TypeError(f"{entry.name}: {error}") from None
+            raise TypeError(f"{entry.name}: {error}; it takes {_list(method.inputs)}") from None
         inputs = []
         for name, tensor in method.inputs.items():
             array = as_array(f"{entry.name}: `{name}`", tensor.type, given[name])
@@ -305,11 +320,19 @@ class Model:
         chosen = {} if given.get("out") is None else given["out"]
         outputs = self._outputs(method, chosen, inputs)
         with self._lock:
-            self._run(entry, inputs, outputs)
-        if not method.results:
-            return None
+            code = self._frames[entry.name].call(self, map(address, inputs), map(address, outputs))
+        if code:
+            raise self._library.failure(entry, code)
         # array[()] of an array without dimensions is its number; of others it is the array.
-        return method.results(*(a if name in chosen else a[()] for name, a in zip(method.outputs, outputs)))
+        results = [a if name in chosen else a[()] for name, a in zip(method.outputs, outputs)]
+        return method.results(*results) if method.results else results[0] if results else None
+
+    def _settle(self) -> None:
+        """Before a call: the model learns that the host wrote to its state."""
+        library = self._library
+        if code := library.touch(ctypes.byref(self._context), self._state_range[0]):
+            raise Error(f"{library.model}: {library.failure(next(iter(library.entries.values())), code)}")
+        self._written = False
 
     def _outputs(self, method: _Method, chosen: dict[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
         if not isinstance(chosen, dict):
@@ -325,14 +348,3 @@ class Model:
                 taken.append(chosen[name])
             outputs.append(chosen[name] if name in chosen else np.empty(tensor.type.shape, tensor.type.numpy))
         return outputs
-
-    def _run(self, entry: Entry, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
-        library, context = self._library, ctypes.byref(self._context)
-        state, workspace = self._addresses
-        if self._written:
-            if code := library.touch(context, state):
-                raise library.failure(entry, code)
-        self._written = False
-        code = entry.call(context, state, workspace, pointers(inputs), pointers(outputs))
-        if code:
-            raise library.failure(entry, code)

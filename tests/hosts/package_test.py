@@ -18,7 +18,6 @@ from unittest import mock
 
 import nnc
 import numpy as np
-from nnc import _arrays
 from support import NNC, SOURCE, Folder
 
 SMALL = """
@@ -93,6 +92,20 @@ const nnc_model_info *nnc_model(void) {
 """
 
 folder = Folder()
+
+class Borrowed:
+    """Another library's array."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **_):
+        return self.array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
 ARGUMENTS = {"a": 0.5, "b": [1, 255], "c": 2, "d": 2**40, "e": [True, False], "f": [0.1, -3], "g": 0.1, "h": [-128, 127]}
 
 
@@ -162,11 +175,11 @@ class Signatures(Case):
         self.assertIn("calls: i32, carried\n", text)
         self.assertIn("step(self, x: f32[4,3], label: u8[4], *, out=None) -> (loss: f32, accuracy: f32)\n", text)
         self.assertIn("One step of training.\n", text)
-        self.assertIn("predict(x: f32[4,3], *, out=None) -> (y: f32[4,2])", pydoc.render_doc(self.model.predict, renderer=pydoc.plaintext))
+        self.assertIn("predict(x: f32[4,3], *, out=None) -> y: f32[4,2]", pydoc.render_doc(self.model.predict, renderer=pydoc.plaintext))
 
     def test_names_that_python_has(self):
-        self.assertEqual(str(inspect.signature(self.model.save_)), "(class_: f32[2], self_: f32, out_: f32, *, out=None) -> (lambda_: f32[2])")
-        np.testing.assert_array_equal(self.model.save_(self_=2, out_=1, class_=[3, 4]).lambda_, [7, 9])
+        self.assertEqual(str(inspect.signature(self.model.save_)), "(class_: f32[2], self_: f32, out_: f32, *, out=None) -> lambda_: f32[2]")
+        np.testing.assert_array_equal(self.model.save_(self_=2, out_=1, class_=[3, 4]), [7, 9])
 
     def test_description(self):
         step = self.model.entries["step"]
@@ -192,30 +205,64 @@ class Calls(Case):
     def test_results(self):
         loss, accuracy = self.model.step(self.x, label=self.label)
         self.assertIsInstance(loss, np.float32)
-        y = self.model.predict(x=self.x).y
+        y = self.model.predict(x=self.x)
         state = state_of(self.model)
         np.testing.assert_allclose(y, self.x @ state["tiny/dense_0/w"] + state["tiny/dense_0/b"], rtol=1e-5)
 
-    def addresses(self, call):
-        with mock.patch("nnc._model.pointers", wraps=_arrays.pointers) as spy:
-            call()
-        return [[array.ctypes.data for array in args.args[0]] for args in spy.call_args_list]
+    def addresses(self, entry, call):
+        """What its inputs and results had for addresses in a call."""
+        call()
+        frame = entry.__self__._frames[entry.__name__]
+        return list(frame.inputs), list(frame.outputs)
 
     def test_arrays_are_not_copied_where_they_can_be_read(self):
         out = np.empty((4, 2), np.float32)
         part = np.zeros((9, 3), np.float32)[2:6]
         for x in (self.x, part, memoryview(self.x)):
-            inputs, outputs = self.addresses(lambda: self.assertIs(self.model.predict(x, out={"y": out}).y, out))
+            inputs, outputs = self.addresses(self.model.predict, lambda: self.assertIs(self.model.predict(x, out={"y": out}), out))
             self.assertEqual((inputs, outputs), ([np.asarray(x).ctypes.data], [out.ctypes.data]))
 
     def test_arrays_are_copied_where_they_cannot_be_read(self):
-        expected = self.model.predict(self.x).y
+        expected = self.model.predict(self.x)
         shifted = np.zeros(49, np.uint8)[1:].view(np.float32).reshape(4, 3)
         wide = np.zeros((4, 6), np.float32)
         for x in (np.asfortranarray(self.x), shifted, wide[:, ::2], wide[::-1, :3]):
             x[...] = self.x
-            inputs, _ = self.addresses(lambda: np.testing.assert_array_equal(self.model.predict(x).y, expected))
+            inputs, _ = self.addresses(self.model.predict, lambda: np.testing.assert_array_equal(self.model.predict(x), expected))
             self.assertNotEqual(inputs, [x.ctypes.data])
+
+    def test_arrays_are_converted_as_nnc_run_converts_files(self):
+        x, label = self.x, self.label
+        expected = self.model.copy().step(x, label)
+        for given in (x.astype(float), x.astype(">f4"), x.ravel(), x.reshape(1, 4, 1, 3), x.reshape(2, 2, 3), Borrowed(x)):
+            self.assertEqual(self.model.copy().step(given, label), expected)
+        for given in (label.astype(int), label.astype(np.uint16), label.reshape(4, 1)):
+            self.assertEqual(self.model.copy().step(x, given), expected)
+        with self.assertRaisesRegex(ValueError, "`x` is f32.4,3., not f32.3,4."):
+            self.model.step(x.reshape(3, 4), label)
+        numbers = np.array([1 / 3, 1e300, -1e-300, np.nan])
+        result = self.model.kinds(**{**ARGUMENTS, "f": numbers[:2], "g": numbers[0]})
+        np.testing.assert_array_equal(nnc.from_bf16(result.yf), [0.333984375, np.inf])
+        self.assertEqual(result.yg, np.float16(1 / 3))
+
+    def test_numbers_at_the_limits(self):
+        calls = [("c", 2**31 - 2), ("c", -(2**31)), ("d", -(2**63)), ("a", 1e308), ("g", 65504)]
+        for name, number in calls:
+            self.model.kinds(**{**ARGUMENTS, name: number})
+        for name, number in (("c", 2**31), ("d", 2**63), ("g", 1e5)):
+            with self.assertRaisesRegex(ValueError, f"`{name}` is .*, which .* does not fit"):
+                self.model.kinds(**{**ARGUMENTS, name: number})
+        folder.write("rate.nn", "entry scale(int: f32, v: i64, getattr: f32[2]) {\n  return y = int * getattr + f32(v)\n}\n")
+        folder.run(NNC, "rate.nn", "-o", "rate.so")
+        scale, one = nnc.load(folder / "rate.so").scale, np.ones(2, np.float32)
+        self.assertEqual(scale(0.5, 3, one).tolist(), [3.5, 3.5])
+        self.assertEqual(scale(int=1, v=np.int8(3), getattr=one).tolist(), [4, 4])
+        self.assertEqual(scale(np.inf, 0, one).tolist(), [np.inf, np.inf])
+        self.says(ValueError, "scale: `int` is f32, which 1e+300 does not fit", lambda: scale(1e300, 3, one))
+
+    def test_arrays_that_may_not_be_written(self):
+        self.x.flags.writeable = False
+        np.testing.assert_array_equal(self.model.predict(self.x), self.model.predict(self.x.copy()))
 
     def test_results_into_arrays(self):
         loss = np.zeros((), np.float32)
@@ -237,11 +284,11 @@ class Calls(Case):
 
     def test_a_state_as_an_input(self):
         model = nnc.load(library_of_one_state())
-        self.assertEqual(model.add(model.state["w"]).y.tolist(), [2, 4])
+        self.assertEqual(model.add(model.state["w"]).tolist(), [2, 4])
         self.assertEqual(model.state["w"].tolist(), [2, 4])
-        inputs, _ = self.addresses(lambda: model.add(model.state["w"]))
+        inputs, _ = self.addresses(model.add, lambda: model.add(model.state["w"]))
         self.assertNotEqual(inputs, [model.state["w"].ctypes.data], "an entry that writes it reads a copy")
-        inputs, _ = self.addresses(lambda: model.twice(model.state["w"]))
+        inputs, _ = self.addresses(model.twice, lambda: model.twice(model.state["w"]))
         self.assertEqual(inputs, [model.state["w"].ctypes.data])
 
 
@@ -257,25 +304,26 @@ class Refused(Case):
         before = state_of(self.model)
         step, x, label = self.model.step, self.x, self.label
         for kind, text, call in [
-            (TypeError, "step: `x` is f32[4,3], not f64[4,3]", lambda: step(x.astype(float), label)),
-            (TypeError, "step: `x` is f32[4,3], not >f4[4,3]", lambda: step(x.astype(">f4"), label)),
-            (TypeError, "step: `label` is u8[4], not i64[4]", lambda: step(x, label.astype(int))),
-            (ValueError, "step: `x` is f32[4,3], not f32[12]", lambda: step(x.ravel(), label)),
+            (TypeError, "step: `x` is f32[4,3], not i64[4,3]", lambda: step(x.astype(int), label)),
+            (TypeError, "step: `label` is u8[4], not f32[4]", lambda: step(x, label.astype(np.float32))),
+            (TypeError, "step: `label` is u8[4], not bool[4]", lambda: step(x, label.astype(bool))),
+            (ValueError, "step: `label` is u8[4], which 300 does not fit", lambda: step(x, np.array([0, 1, 300, 1]))),
+            (ValueError, "step: `x` is f32[4,3], not f32[6,2]", lambda: step(x.reshape(6, 2), label)),
             (ValueError, "step: `x` is f32[4,3], not f32[3,4]", lambda: step(x.T, label)),
             (ValueError, "step: `x` is f32[4,3], not f32[3,3]", lambda: step(x[:3], label)),
             (ValueError, "step: `label` is u8[4], which 256 does not fit", lambda: step(x, [0, 1, 256, 1])),
             (ValueError, "step: `label` is u8[4], not u8[2]", lambda: step(x, [0, 1])),
             (TypeError, "step: `label` is u8[4], not [0.5, 1, 1, 1]", lambda: step(x, [0.5, 1, 1, 1])),
             (TypeError, "step: `label` is u8[4], not None", lambda: step(x, None)),
-            (TypeError, "step: missing a required argument: 'label'", lambda: step(x)),
-            (TypeError, "step: too many positional arguments", lambda: step(x, label, x)),
-            (TypeError, "step: got an unexpected keyword argument 'y'", lambda: step(x, label, y=x)),
+            (TypeError, "step: missing a required argument: 'label'; it takes `x`, `label`", lambda: step(x)),
+            (TypeError, "step: too many positional arguments; it takes `x`, `label`", lambda: step(x, label, x)),
+            (TypeError, "step: there is no input `y`; there are `x`, `label`", lambda: step(x, label, y=x)),
             (TypeError, "step: there is no result `los`; there are `loss`, `accuracy`", lambda: step(x, label, out={"los": x})),
         ]:
             self.says(kind, text, call)
             self.unchanged(before)
-        bits = "kinds: `f` is bf16[2] (its bits as uint16; nnc.to_bf16 makes them), not f32[2]"
-        self.says(TypeError, bits, lambda: self.model.kinds(**{**ARGUMENTS, "f": np.zeros(2, np.float32)}))
+        bits = "kinds: `f` is bf16[2] (its bits as uint16; nnc.to_bf16 makes them), not i32[2]"
+        self.says(TypeError, bits, lambda: self.model.kinds(**{**ARGUMENTS, "f": np.zeros(2, np.int32)}))
         self.says(ValueError, "kinds: `g` is f16, which 100000.0 does not fit", lambda: self.model.kinds(**{**ARGUMENTS, "g": 1e5}))
         self.says(TypeError, "kinds: `e` is bool[2], not [1, 0]", lambda: self.model.kinds(**{**ARGUMENTS, "e": [1, 0]}))
 
@@ -298,7 +346,7 @@ class Refused(Case):
         for out in (np.empty((4, 2), np.float32), [], (), 0, False, "y", np.zeros(0)):
             text = f"predict: `out` is a dict of arrays by result name, not {type(out).__name__}"
             self.says(TypeError, text, lambda: predict(x, out=out))
-        self.assertEqual(predict(x, out={}).y.shape, (4, 2))
+        self.assertEqual(predict(x, out={}).shape, (4, 2))
         shifted = np.zeros(33, np.uint8)[1:].view(np.float32).reshape(4, 2)
         with self.assertRaisesRegex(ValueError, place + "aligned to its elements; its address is "):
             predict(x, out={"y": shifted})
@@ -321,7 +369,7 @@ class Refused(Case):
         text = f"predict: called on %s, but it belongs to another model, from {folder / 'small.so'}"
         for one, found in [(other, repr(other)), (self.x, "a ndarray"), (nnc.load(folder / "small.so"), repr(self.model))]:
             self.says(TypeError, text % found, lambda: predict(one, self.x))
-        np.testing.assert_array_equal(predict(self.model.copy(), self.x).y, self.model.predict(self.x).y)
+        np.testing.assert_array_equal(predict(self.model.copy(), self.x), self.model.predict(self.x))
 
     def test_copies_that_python_makes(self):
         text = "small.nn: a model cannot be pickled; model.copy() makes another, model.save(file) keeps its state"
@@ -333,8 +381,8 @@ class Refused(Case):
         before = state_of(self.model)
         names = ", ".join(f"`{name}`" for name in before)
         self.says(KeyError, f"small.nn has no state `w`; it has {names}", lambda: self.model.state["w"])
-        with self.assertRaisesRegex(TypeError, "the state `tiny/dense_0/b` is f32.2., not f64.2."):
-            self.model.state["tiny/dense_0/b"] = np.zeros(2)
+        with self.assertRaisesRegex(TypeError, "the state `tiny/dense_0/b` is f32.2., not i64.2."):
+            self.model.state["tiny/dense_0/b"] = np.zeros(2, int)
         with self.assertRaisesRegex(ValueError, "the state `tiny/dense_0/b` is f32.2., not f32.3."):
             self.model.state["tiny/dense_0/b"] = np.zeros(3, np.float32)
         self.unchanged(before)
@@ -384,7 +432,7 @@ class Libraries(Case):
         library("shorter", FAKE % ("offsetof(nnc_model_info, options)", 1))
         self.refused("shorter.so", "its description is shorter than version 1 of the C interface says")
         longer = nnc.load(library("longer", FAKE % ("sizeof model", 1)))
-        self.assertEqual(longer.first().y, 0)
+        self.assertEqual(longer.first(), 0)
         self.says(nnc.Error, "second: unknown code 42", longer.second)
 
     def test_artefacts_of_earlier_versions(self):
@@ -403,9 +451,9 @@ class Libraries(Case):
         writes = [lambda: None, lambda: state["w"], lambda: state.__setitem__("w", 1), model.touch, lambda: model.load(file)]
         for count, write in enumerate(writes):
             write()
-            self.assertEqual([model.first().y, model.first().y], [count, count])
+            self.assertEqual([model.first(), model.first()], [count, count])
         model.touch()
-        self.assertEqual(model.copy().first().y, 5, "a copy knows that its state was written")
+        self.assertEqual(model.copy().first(), 5, "a copy knows that its state was written")
         with self.assertRaises(nnc.Error) as caught:
             model.second()
         self.assertEqual((caught.exception.code, caught.exception.name), (42, "NNC_FAKE"))
@@ -417,7 +465,7 @@ class Libraries(Case):
             return nnc.load(folder / "again.so")
 
         old, new = load(2), load(3)
-        self.assertEqual([model.f([1, 2]).y.tolist() for model in (old, new, old.copy())], [[2, 4], [3, 6], [2, 4]])
+        self.assertEqual([model.f([1, 2]).tolist() for model in (old, new, old.copy())], [[2, 4], [3, 6], [2, 4]])
         same = [new] + [nnc.load(folder / "again.so") for _ in range(5)]
         code = {ctypes.cast(model.entries["f"].call, ctypes.c_void_p).value for model in same}
         self.assertEqual(len(code), 1, "a file that is still the same is not loaded again")
@@ -435,13 +483,38 @@ class Libraries(Case):
             os.chdir(here)
 
 
+class Compiled(Case):
+    def test_a_file_and_a_text(self):
+        model = nnc.compile(folder / "small.nn", seed=0)
+        self.assertEqual(model.step(self.x, self.label), self.model.step(self.x, self.label))
+        text = "const n = 4\nconst twice = false\nentry f(x: f32[n]) {\n  if twice { return y = 2 * x }\n  return y = x\n}\n"
+        self.assertEqual(nnc.compile_source(text).f([1, 2, 3, 4]).tolist(), [1, 2, 3, 4])
+        self.assertEqual(nnc.compile_source(text, set={"n": 2, "twice": True}, threads=2).f([1, 2]).tolist(), [2, 4])
+
+    def test_options(self):
+        model = nnc.compile_source("entry f(x: f32) { return y = log(x) }", "--check=nan")
+        with self.assertRaisesRegex(nnc.Error, r"`log` gave NaN at model.nn:1:"):
+            model.f(-1)
+
+    def test_mistakes(self):
+        text = "entry f(x: f32[n]) { return y = x }"
+        said = "bad.nn:1:16: error: unknown name `n`\n  1 | " + text + "\n    |                ^"
+        self.says(nnc.Error, said, lambda: nnc.compile_source(text, name="bad.nn"))
+        with self.assertRaisesRegex(nnc.Error, "none.nn: "):
+            nnc.compile(folder / "none.nn")
+        self.says(ValueError, "name='a/b.nn': it takes the name of a .nn file, without a folder", lambda: nnc.compile_source(text, name="a/b.nn"))
+        with mock.patch.dict(os.environ, {"NNC": "/none", "PATH": "/none"}), mock.patch("nnc._compile.__file__", "/none/nnc/x.py"):
+            with self.assertRaisesRegex(nnc.Error, "there is no `nnc` to compile with"):
+                nnc.compile_source(text)
+
+
 class Variants(Case):
     def test_variants(self):
         here, other = {"x86_64": ("x86-64-v2", "x86-64"), "aarch64": ("cortex-a53", "generic")}[os.uname().machine]
         folder.run(NNC, "small.nn", "-o", "two.so", f"--cpu={here},{other}")
         best, plain = nnc.load(folder / "two.so"), nnc.load(folder / "two.so", variant=other)
         self.assertEqual((best.variant, plain.variant, plain.copy().variant), (here, other, other))
-        np.testing.assert_allclose(best.predict(self.x).y, plain.predict(self.x).y, rtol=1e-5)
+        np.testing.assert_allclose(best.predict(self.x), plain.predict(self.x), rtol=1e-5)
         names = f"`{other}`, `{here}`"
         text = f"{folder / 'two.so'}: there is no variant `z80`; there are {names}"
         self.says(nnc.Error, text, lambda: nnc.load(folder / "two.so", variant="z80"))
@@ -459,7 +532,7 @@ class States(Case):
         self.assertTrue(np.shares_memory(b, self.model.state["tiny/dense_0/b"]))
         b[:] = [1, 2]
         self.model.state["tiny/dense_0/w"] = np.zeros((3, 2), np.float32)
-        np.testing.assert_array_equal(self.model.predict(self.x).y, [[1, 2]] * 4)
+        np.testing.assert_array_equal(self.model.predict(self.x), [[1, 2]] * 4)
         self.model.step(self.x, self.label)
         self.assertFalse((b == [1, 2]).any(), "training is seen through the view")
         self.assertEqual(self.model.state["calls"], 1)
@@ -501,7 +574,7 @@ class States(Case):
         for name, (dtype, array) in trained.items():
             self.assertEqual((ours[name][0], ours[name][1].tobytes()), (dtype, array.tobytes()))
         folder.run(NNC, "run", "small.so", "predict", "--in", "x=x.npy", "--out", "y=y.npy", "--weights", "ours.safetensors")
-        np.testing.assert_array_equal(np.load(folder / "y.npy"), self.model.predict(self.x).y)
+        np.testing.assert_array_equal(np.load(folder / "y.npy"), self.model.predict(self.x))
 
     def test_files_that_do_not_fit(self):
         before = state_of(self.model)
@@ -659,7 +732,7 @@ class Threads(unittest.TestCase):
 
     def test_one_model_in_two_threads(self):
         model, together = nnc.load(library("slow", FAKE % ("sizeof model", 1))), []
-        threads = [threading.Thread(target=lambda: together.extend(model.slow().y for _ in range(20))) for _ in range(2)]
+        threads = [threading.Thread(target=lambda: together.extend(model.slow() for _ in range(20))) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -668,7 +741,7 @@ class Threads(unittest.TestCase):
 
     def test_the_pool_is_used(self):
         file = library("tasks", FAKE % ("sizeof model", 1))
-        self.assertEqual([nnc.load(file, threads=n).tasks().y for n in (1, 2, np.int64(5))], [0, 2, 5])
+        self.assertEqual([nnc.load(file, threads=n).tasks() for n in (1, 2, np.int64(5))], [0, 2, 5])
 
     def test_a_child_of_fork(self):
         expected = self.trained(nnc.load(folder / "mnist.so"))

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import struct
 import unittest
 
@@ -103,7 +104,7 @@ class CMake(Case):
     def test_weights_as_constants(self):
         self.folder.write("two.nn", "net two(x: f32[1, 3]) = dense(x, 2)\nentry f(x: f32[1, 3]) { return y = two(x) }\n")
         self.folder.write("main.c", MAIN.replace("my model.h", "two.h").replace("MY_MODEL_F", "TWO_F").replace("my_model_f", "two_f"))
-        draw = "import nnc; m = nnc.load('two.so', seed=%d); m.save('w.safetensors'); print('%%.4f %%.4f' %% tuple(m.f([[0, 1, -1]]).y[0]))"
+        draw = "import nnc; m = nnc.load('two.so', seed=%d); m.save('w.safetensors'); print('%%.4f %%.4f' %% tuple(m.f([[0, 1, -1]])[0]))"
         expected = self.folder.shell(f'nnc two.nn -o two.so; python3 -c "{draw % 3}"')
         self.cmake("project(app C)\nfind_package(nnc REQUIRED)\nadd_executable(app main.c)\nnnc_add_model(app two.nn FREEZE w.safetensors)\n")
         self.build()
@@ -187,6 +188,21 @@ class Python(Case):
         )
         self.assertGreater(int(re.search(r"(\d+) of 1984 unseen digits recognised", said)[1]), 1850, said)
         self.assertRegex(said, r"the first one is a (\d), with a probability of .*; its label says \1\n")
+
+
+    def test_pip(self):
+        """The package alone, from the tree, with its pool compiled."""
+        shutil.copytree(SOURCE / "python", self.folder / "tree/python")
+        shutil.copytree(SOURCE / "runtime", self.folder / "tree/runtime")
+        said = self.folder.shell(
+            "nnc $SOURCE/examples/xor.nn -o xor.so\n"
+            "python3 -m venv --system-site-packages venv\n"
+            "venv/bin/pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps tree/python\n"
+            "unset PYTHONPATH\n"
+            "venv/bin/python -c 'import nnc; print(nnc.__file__); print(nnc.load(\"xor.so\", threads=2).predict([[0, 1]] * 4).shape)'\n"
+            "venv/bin/python -c 'import nnc; print(nnc.compile(\"'$SOURCE'/examples/xor.nn\"))'"
+        )
+        self.assertRegex(said, r"venv/lib/.*/nnc/__init__.py\n\(4, 1\)\n<xor.nn from ")
 
 
 class Prefix(Case):
