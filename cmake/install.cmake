@@ -13,7 +13,7 @@ foreach(library nnc_runtime ${compiler_libraries})
   string(REPLACE nnc_ "" name ${library})
   set_target_properties(${library} PROPERTIES EXPORT_NAME ${name})
   target_compile_features(${library} PUBLIC cxx_std_20)
-  target_include_directories(${library} INTERFACE $<INSTALL_INTERFACE:${headers}>)
+  target_include_directories(${library} INTERFACE $<INSTALL_INTERFACE:${headers}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endforeach()
 set_target_properties(nnc_tools PROPERTIES EXPORT_NAME compiler)
 set_target_properties(nnc PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON) # an LLVM in a folder of its own
@@ -27,9 +27,11 @@ endforeach()
 
 file(GLOB runtime_headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/*.h)
 install(FILES ${runtime_headers} DESTINATION ${headers}/runtime)
+install(FILES ${CMAKE_SOURCE_DIR}/runtime/model.hpp ${CMAKE_SOURCE_DIR}/runtime/read_weights.h DESTINATION ${headers}) # <nnc/model.hpp>
 install(FILES ${CMAKE_SOURCE_DIR}/tools/nnc.h DESTINATION ${headers}/tools)
 
-configure_package_config_file(cmake/nncConfig.cmake.in ${CMAKE_BINARY_DIR}/nncConfig.cmake INSTALL_DESTINATION ${package})
+configure_package_config_file(cmake/nncConfig.cmake.in ${CMAKE_BINARY_DIR}/nncConfig.cmake INSTALL_DESTINATION ${package}
+  PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/nncConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${CMAKE_BINARY_DIR}/nncConfig.cmake ${CMAKE_BINARY_DIR}/nncConfigVersion.cmake cmake/nncAddModel.cmake DESTINATION ${package})
 

@@ -1,7 +1,8 @@
 # nnc_add_model(TARGET MODEL.nn [CPU NAME…] [SET NAME=VALUE…] [FREEZE FILE] [TRIPLE TRIPLE] [OPTIONS OPTION…])
 #
 # Compiles the model when TARGET is built, links it into TARGET, and lets its sources #include "MODEL.h". It is compiled again
-# when the model, a file that it uses, the weights or nnc change. To be called in the folder that added TARGET, of C or C++.
+# when the model, a file that it uses, the weights or nnc change. In the configurations Debug and RelWithDebInfo it has debug
+# information. To be called in the folder that added TARGET, of C or C++.
 #   CPU       instruction sets to compile for, such as x86-64-v3; without: what nnc chooses
 #   SET       values for consts of the model
 #   FREEZE    a .safetensors file with weights that become constants in the program
@@ -45,12 +46,14 @@ function(nnc_add_model target model)
   add_custom_command(
     OUTPUT ${folder}/${stem}.o ${folder}/${stem}.h
     COMMAND nnc::nnc ${source} -o ${folder}/${stem}.o --depfile ${folder}/${stem}.d ${options}
+      $<$<CONFIG:Debug,RelWithDebInfo>:-g>
     DEPENDS ${source} ${weights} nnc::nnc
     DEPFILE ${folder}/${stem}.d
     COMMENT "Compiling the model ${model}"
+    COMMAND_EXPAND_LISTS
     VERBATIM)
   target_sources(${target} PRIVATE ${folder}/${stem}.o ${folder}/${stem}.h)
-  target_include_directories(${target} PRIVATE ${folder})
+  target_include_directories(${target} PRIVATE ${folder} ${nnc_INCLUDE_DIR})
 endfunction()
 
 cmake_policy(POP)

@@ -1,6 +1,7 @@
 """Scratch projects outside of the tree that use an installed nnc: CMake, pkg-config, plain compilers, and Python."""
 
 import gzip
+import random
 import re
 import shutil
 import struct
@@ -58,11 +59,12 @@ class Page(Case):
                 said += self.folder.shell(block)
             else:
                 self.folder.write(re.search(r"`([\w.]+)`:$", before)[1], block + "\n")
-        self.assertEqual(len(blocks), 11)
+        self.assertEqual(len(blocks), 13)
         losses = [float(loss) for loss in re.findall(r"^loss (\S+?):?\s", said, re.M)]
         self.assertEqual(len(losses), 4, said)  # C, CMake, JIT, Python
         self.assertTrue(all(loss < 0.01 for loss in losses), said)
         self.assertIn("before training: 0.", said)
+        self.assertRegex(said, r"from C\+\+17: 0\.0\d \d\.\d\d 0\.9\d 0\.0\d\n|from C\+\+17: 0\.0\d 0\.9\d 0\.9\d 0\.0\d\n")
         self.assertIn("y: f32[4,1] 0.", said)
 
 
@@ -86,6 +88,13 @@ class CMake(Case):
                 self.folder.write("parts/layer.nn", LAYER.replace("tanh", "2 * tanh"))
                 self.assertIn("Compiling the model", self.build(), "a file that the model uses has changed")
                 self.assertEqual(self.folder.run("build/app"), "0.0000 1.5232 -1.5232\n")
+
+    def test_debug_information_in_debug_builds(self):
+        self.write_project()
+        for kind, lines in (("Debug", True), ("Release", False)):
+            self.cmake(self.C_PROJECT, f"-DCMAKE_BUILD_TYPE={kind}")
+            self.build()
+            self.assertEqual("my model.nn" in self.folder.shell("readelf --debug-dump=decodedline build/nnc/app/*.o"), lines, kind)
 
     def test_a_mistake_in_the_model(self):
         self.write_project()
@@ -177,6 +186,84 @@ class PkgConfig(Case):
         )
         self.assertRegex(said, r"1 xor 0 = 0\.9")
         self.assertGreater(int(re.search(r"(\d+) of 1984 digits recognised", said)[1]), 1700, said)
+
+
+READER = """
+#include "small.h"
+#include "runtime/read_weights.h"
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv) {
+  nnc_context context = {0};
+  const int64_t seed = 1;
+  const nnc_tensor_info *w = small_info()->states;
+  w += w->name[0] != 'w';
+  context.struct_size = sizeof context;
+  for (int i = 1; i < argc; ++i) {
+    FILE *file = fopen(argv[i], "rb");
+    fseek(file, 0, SEEK_END);
+    const long size = ftell(file);
+    char *bytes = malloc(size ? size : 1); /* exactly: a sanitizer sees what is read beyond */
+    void *state = aligned_alloc(SMALL_ALIGNMENT, SMALL_STATE_BYTES), *before = malloc(SMALL_STATE_BYTES);
+    void *workspace = aligned_alloc(SMALL_ALIGNMENT, 1 << 16);
+    const char *name = NULL, *wrong;
+    rewind(file);
+    if (fread(bytes, 1, size, file) != (size_t)size || small_init(&context, state, workspace, &seed) != NNC_OK)
+      return 2;
+    memcpy(before, state, SMALL_STATE_BYTES);
+    wrong = nnc_read_weights(small_info(), state, bytes, size, &name);
+    if (wrong && memcmp(before, state, SMALL_STATE_BYTES))
+      return 3;
+    printf("%s: %s: %s: %g\\n", argv[i], name, wrong ? wrong : "read", *(float *)((char *)state + w->offset));
+    free(bytes), free(state), free(before), free(workspace), fclose(file);
+  }
+  return 0;
+}
+"""
+
+
+class Weights(Case):
+    def test_in_c(self):
+        self.folder.write("small.nn", "param w: f32[2, 3] = ones()\nstate n: i64 = 0\nentry f() {\n  n := n + 1\n  return y = sum(w)\n}\n")
+        self.folder.write("read.c", READER)
+        self.folder.shell(
+            "nnc small.nn -o small.a\n"
+            "cc -std=c11 -pedantic -Wall -Wextra -Werror -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. read.c small.a "
+            "$(pkg-config --cflags nnc-runtime) -o read"
+        )
+        w = b'"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}'
+        n = b'"n":{"shape":[],"data_offsets":[24,32],"dtype":"I64"}'
+        more = b'"__metadata__":{"a":"b\\\\\\"","c":"d"}'
+        data = struct.pack("<6fq", 5, 6, 7, 8, 9, 10, 3)
+        files = {
+            "whole": (b"{" + b",".join([w, more, n]) + b"}", data, "read: 5"),
+            "spaced": (b" { " + w.replace(b":", b" : ") + b" } ", data[:24], "read: 5"),
+            "without_w": (b"{" + n + b"}", data, "the file has no tensor of this name, which the model needs: 1"),
+            "other_type": (b"{" + w.replace(b"F32", b"I32") + b"}", data, "the tensor of this name has another type or size: 1"),
+            "other_shape": (b"{" + w.replace(b"[2,3]", b"[3,2]") + b"}", data, "the tensor of this name has another type or size: 1"),
+            "other_size": (b"{" + w.replace(b"24]", b"20]") + b"}", data, "the tensor of this name has another type or size: 1"),
+            "beyond": (b"{" + w + b"}", data[:20], "a tensor of the file lies beyond its end: 1"),
+            "no_object": (b"[" + w + b"]", data, "the header is not that of a .safetensors file: 1"),
+            "large": (b"{" + w.replace(b"24]", b"18446744073709551616]") + b"}", data, "the header is not that of a .safetensors file: 1"),
+        }
+        expected = []
+        for name, (header, content, said) in files.items():
+            (self.folder / name).write_bytes(struct.pack("<Q", len(header)) + header + content)
+            expected.append(said)
+        said = self.folder.run("./read", *files).splitlines()
+        self.assertEqual([line.split(": ", 2)[2] for line in said], expected)
+        self.assertEqual(said[2], "without_w: w: " + expected[2])
+        whole = (self.folder / "whole").read_bytes()
+        draw = random.Random(1)
+        broken = [whole[:size] for size in range(len(whole))]
+        for _ in range(1500):
+            bytes_ = bytearray(whole)
+            for _ in range(draw.randint(1, 3)):
+                bytes_[draw.randrange(len(whole) - len(data))] = draw.choice(b'"{}[],:\\\\0129aw \x00\xff')
+            broken.append(bytes(bytes_))
+        for i, content in enumerate(broken):
+            (self.folder / f"b{i}").write_bytes(content)
+        self.folder.run("./read", *(f"b{i}" for i in range(len(broken))))
 
 
 class Python(Case):
