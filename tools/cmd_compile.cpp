@@ -148,6 +148,8 @@ int compile_command(int argc, const char *const *argv) {
                                cl::value_desc("FILE"), cl::cat(general_options()));
   cl::opt<bool> freeze("freeze", cl::desc("make constants of the parameters; entries that train are left out"),
                        cl::cat(compile_options()));
+  cl::list<std::string> entries("entry", cl::desc("compile this entry and leave out those that are not named; init stays"),
+                                cl::value_desc("NAME"), cl::cat(compile_options()));
   cl::opt<std::string> weights("weights", cl::desc("the .safetensors file with the values for --freeze"), cl::value_desc("FILE"),
                                cl::cat(compile_options()));
   BuildFlags flags;
@@ -164,6 +166,7 @@ int compile_command(int argc, const char *const *argv) {
     throw Error(freeze ? "--freeze needs --weights FILE: the values of the parameters"
                        : "--weights goes with --freeze: without it the host fills the state of what is made");
   options.freeze = weights;
+  options.entries.assign(entries.begin(), entries.end());
   const Product what = product(emit, out);
   if (out.empty() && (what.stage == "obj" || what.stage == "so") && isatty(STDOUT_FILENO))
     throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));

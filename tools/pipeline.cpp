@@ -53,6 +53,19 @@ void keep_entries(Module &module, const std::vector<std::string> &keep) {
     });
 }
 
+// --entry: an error where one of them does not exist.
+void choose_entries(SourceModule &source, const std::vector<std::string> &entries) {
+  std::vector<std::string> all;
+  for (const Function &function : source.module.functions)
+    if (function.name != "init")
+      all.push_back(function.name);
+  for (const std::string &name : entries)
+    if (std::ranges::find(all, name) == all.end())
+      throw Error(fmt::format("--entry={}: {} has no entry of this name; there are `{}`", name, source.module.files[0],
+                              fmt::join(all, "`, `")));
+  keep_entries(source.module, entries);
+}
+
 SourceModule read_as_written(const std::string &file, const BuildOptions &options) {
   const std::string text = read_file(file);
   if (is_module_text(file)) {
@@ -105,6 +118,8 @@ SourceModule read_source(const std::string &file, const BuildOptions &options) {
     split_entry(source.module, entry);
   if (!options.freeze.empty())
     freeze_state(source, options);
+  if (!options.entries.empty())
+    choose_entries(source, options.entries);
   return source;
 }
 
@@ -169,6 +184,8 @@ ArtefactOptions code_options(const SourceModule &source, const BuildOptions &opt
     flags.push_back("--split " + entry);
   if (!options.freeze.empty())
     flags.push_back("--freeze");
+  for (const std::string &entry : options.entries)
+    flags.push_back("--entry " + entry);
   if (options.passes.checks.nan)
     flags.push_back("--check=nan");
   if (options.passes.checks.bounds)

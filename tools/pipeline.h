@@ -21,6 +21,7 @@ struct BuildOptions {
   std::string target;                                   // a triple; empty: this machine
   std::vector<std::string> split;                       // --split ENTRY: see passes/split.h
   std::string freeze;                                   // --freeze --weights FILE: a .safetensors whose tensors become constants
+  std::vector<std::string> entries;                     // --entry NAME: only these, and init; empty: all
   PassOptions passes;
   std::function<void(Module &)> edit; // what a command adds to the program as written; may be null
   bool debug_info = false;            // -g

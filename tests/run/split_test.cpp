@@ -119,5 +119,28 @@ TEST(split, says_what_is_wrong) {
   refused("step", "m.nn:14:1: error: `step` cannot be split: there is an entry `step_update` already");
 }
 
+TEST(entry_option, leaves_the_others_out) {
+  const Folder folder;
+  const std::string compile = "$NNC $SOURCE/examples/xor.nn -o xor.so ";
+  ASSERT_EQ(folder.run(compile + "--entry predict").code, 0);
+  const std::string header = folder.read("xor.h"), inspected = folder.run("$NNC inspect xor.so").out;
+  EXPECT_THAT(header, HasSubstr("xor_predict("));
+  EXPECT_THAT(header, HasSubstr("xor_init("));
+  EXPECT_THAT(header, testing::Not(HasSubstr("xor_train_step")));
+  EXPECT_THAT(inspected, HasSubstr("--entry predict"));
+  EXPECT_THAT(inspected, HasSubstr("xor/out/w"));
+  const std::string run = " predict --in x=$SOURCE/data/xor/x.npy --seed 3";
+  EXPECT_EQ(folder.run("$NNC run xor.so" + run).out, folder.run("$NNC run $SOURCE/examples/xor.nn" + run).out);
+
+  ASSERT_EQ(folder.run(compile + "--split train_step --entry train_step_update --entry predict").code, 0);
+  EXPECT_THAT(folder.read("xor.h"), testing::AllOf(HasSubstr("xor_train_step_update("), HasSubstr("xor_predict("),
+                                                   testing::Not(HasSubstr("xor_train_step_gradients("))));
+
+  const Ran wrong = folder.run(compile + "--entry=predcit");
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("nnc: error: --entry=predcit: "));
+  EXPECT_THAT(wrong.err, HasSubstr("has no entry of this name; there are `train_step`, `predict`\n"));
+}
+
 } // namespace
 } // namespace nnc
