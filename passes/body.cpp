@@ -20,8 +20,10 @@ std::string title(const Node &node) {
 }
 
 Value stored_base(const Region &region, Value value) {
-  const Node &node = region.node(value);
-  return is_view(node.op) && !stands_alone(node) && node.op != Op::iota ? stored_base(region, node.operands[0]) : value;
+  for (const Node *node = &region.node(value); is_view(node->op) && !stands_alone(*node) && node->op != Op::iota;
+       node = &region.node(value))
+    value = node->operands[0];
+  return value;
 }
 
 bool is_free(const Node &node) { return node.op == Op::iota || (node.op == Op::constant && node.data->splat); }

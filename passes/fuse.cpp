@@ -66,29 +66,37 @@ private:
 
   // A reshape that has no affine map, or a dot's operand or a table that is not in memory, is read from a copy.
   bool store_first() {
-    std::vector<Value> wanted;
+    bool copied = false;
+    for (std::set<Value> wanted = read_from_copies(); !wanted.empty(); wanted = read_from_copies()) {
+      insert_copies(wanted); // which may leave a reshape above them that needs one too
+      copied = true;
+    }
+    return copied;
+  }
+
+  std::set<Value> read_from_copies() const {
+    std::set<Value> wanted;
     for (const Node &node : old_.nodes) {
-      if (node.op == Op::reshape && resolve(old_, node.operands[0], nothing_is_member).kind != ElementSource::Kind::constant) {
-        ElementSource source = resolve(old_, node.operands[0], nothing_is_member);
-        if (!reshape_strides(old_.type(node.operands[0]).shape, source.strides, node.type().shape))
-          wanted.push_back(node.operands[0]);
-      }
+      const auto source = [&](size_t k) { return resolve(old_, node.operands[k], nothing_is_member); };
+      const auto want = [&](size_t k) { // what has no map itself has one once there is a copy below it
+        if (source(k).kind != ElementSource::Kind::blocked)
+          wanted.insert(node.operands[k]);
+      };
+      if (node.op == Op::reshape)
+        if (const ElementSource from = source(0);
+            from.kind != ElementSource::Kind::constant && from.kind != ElementSource::Kind::blocked &&
+            !reshape_strides(old_.type(node.operands[0]).shape, from.strides, node.type().shape))
+          wanted.insert(node.operands[0]);
       for (int k = 0; node.op == Op::scan && k < static_cast<int>(node.operands.size()); ++k)
         if (const Value operand = node.operands[k]; k >= node.scan.carries + node.scan.slices
                                                         ? stored_base(old_, operand) != operand || is_free(old_.node(operand))
                                                         : k >= node.scan.carries && !entries_of(old_, operand))
-          wanted.push_back(operand);
-      if (node.op == Op::dot || node.op == Op::gather)
-        for (Value operand : std::span(node.operands).first(node.op == Op::dot ? 2 : 1))
-          if (ElementSource source = resolve(old_, operand, nothing_is_member);
-              source.kind == ElementSource::Kind::constant || source.kind == ElementSource::Kind::index)
-            wanted.push_back(operand);
+          want(k);
+      for (size_t k = 0; k < (node.op == Op::dot ? 2 : node.op == Op::gather ? 1 : 0); ++k)
+        if (const auto kind = source(k).kind; kind == ElementSource::Kind::constant || kind == ElementSource::Kind::index)
+          want(k);
     }
-    if (wanted.empty())
-      return false;
-    insert_copies(std::set<Value>(wanted.begin(), wanted.end()));
-    store_first(); // a copy may leave a reshape above it that needs one too
-    return true;
+    return wanted;
   }
 
   void insert_copies(const std::set<Value> &wanted) {

@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t longest_program = 2500, longest_module = 6000;
+constexpr size_t longest_program = 2000, longest_module = 6000;
 
 std::vector<std::string> files_in(const std::string &folder, const std::string &extension) {
   std::vector<std::string> files;

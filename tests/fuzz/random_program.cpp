@@ -256,8 +256,12 @@ private:
     case 2: {
       if (shape.empty())
         return unary(shape, depth);
-      Sizes flat = {count(shape)};
-      return fmt::format("reshape({}, {})", expression(flat, depth - 1), list(shape));
+      Sizes other = shape;
+      if (chance(30))
+        other = {count(shape)};
+      else
+        std::ranges::rotate(other, other.begin() + static_cast<ptrdiff_t>(below(shape.size())));
+      return fmt::format("reshape({}, {})", expression(other, depth - 1), list(shape));
     }
     default: {
       if (shape.empty())

@@ -140,6 +140,19 @@ func f(%x: f32[6,10] input, %y: f32[10,6] input) -> (a = %a, b = %b, c = %c, d =
 )");
 }
 
+// Each needs the copy of the one before.
+TEST(planning, reshapes_of_reshapes) {
+  std::string text =
+      "module \"t.nn\"\nfunc f(%x: f32[2,3] input) -> (y = %y, z = %r4) {\n  %r0 = transpose(%x, axes=[1,0]) : f32[3,2]\n";
+  for (int i = 1; i < 5; ++i)
+    text += fmt::format("  %s{0} = reshape(%r{1}) : f32[2,3]\n  %r{0} = transpose(%s{0}, axes=[1,0]) : f32[3,2]\n", i, i - 1);
+  compare(text + "  %y = neg(%r4) : f32[3,2]\n}\n");
+  compare(
+      text +
+      "  %y = scan(steps=3, slice %s = %r4, %v = %s4) : f32[3,2] {\n    %b = slice(%v, start=[0,0], stride=[1,1]) : f32[1,2]\n"
+      "    %c = reshape(%b) : f32[2]\n    %d = add(%c, %s) : f32[2]\n    yield %d\n  }\n}\n");
+}
+
 TEST(planning, softmax_and_layer_norm) {
   compare(R"(module "t.nn"
 func f(%x: f32[9,33] input, %g: f32[33] input) -> (y = %y, n = %n, k = %k) {
