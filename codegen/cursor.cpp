@@ -72,17 +72,22 @@ void KernelFrame::loop(llvm::Value *from, llvm::Value *to, llvm::Value *step,
   b.SetInsertPoint(after);
 }
 
-llvm::Value *KernelFrame::whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
-                                        const std::function<void(llvm::Value *)> &body) const {
+llvm::Value *KernelFrame::whole_end(llvm::Value *from, llvm::Value *to, int64_t vectors) const {
   llvm::Value *step = lanes.lane_count(vectors), *span = b.CreateSub(to, from);
-  llvm::Value *end = b.CreateAdd(from, b.CreateSub(span, b.CreateURem(span, step)));
   if (auto *known = llvm::dyn_cast<llvm::ConstantInt>(span)) { // what holds for every scalable width
     if (known->getSExtValue() < vectors * lanes.least_lanes())
       return from;
     if (known->getSExtValue() % (vectors * lanes.most_lanes()) == 0)
-      end = to;
+      return to;
   }
-  loop(from, end, step, body);
+  return b.CreateAdd(from, b.CreateSub(span, b.CreateURem(span, step)));
+}
+
+llvm::Value *KernelFrame::whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
+                                        const std::function<void(llvm::Value *)> &body) const {
+  llvm::Value *end = whole_end(from, to, vectors);
+  if (end != from)
+    loop(from, end, lanes.lane_count(vectors), body);
   return end;
 }
 
@@ -139,6 +144,16 @@ llvm::Value *KernelFrame::root_base(const KernelRoot &root) const {
   return base;
 }
 
+llvm::Value *KernelFrame::lost_base(const KernelRoot &root) const {
+  const KernelNode &node = kernel.nodes[root.node];
+  if (!is_compensated(kernel, node))
+    return nullptr;
+  const int64_t behind =
+      compensation_bytes(kernel, kernel.roots.size()) - compensation_bytes(kernel, &root - kernel.roots.data());
+  return b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), scratch,
+                                      kernel.scratch_bytes - behind + root.access.offset * dtype_size(node.dtype));
+}
+
 void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
   struct Extent {
     llvm::Value *from, *to;
@@ -177,6 +192,8 @@ void KernelFrame::clear_partials(llvm::Value *from, llvm::Value *to) const {
       loop(first, extent.to, 1, [&](llvm::Value *i) { clear(e + 1, at(i)); });
     };
     clear(0, root_base(root));
+    if (llvm::Value *lost = lost_base(root))
+      clear(0, lost);
   }
 }
 
@@ -199,6 +216,8 @@ Cursor::Cursor(const KernelFrame &frame) : frame_(&frame) {
   }
   for (const KernelRoot &root : kernel.roots)
     addresses_.push_back(frame.root_base(root));
+  for (const KernelRoot &root : kernel.roots)
+    addresses_.push_back(frame.lost_base(root));
 }
 
 // In elements, by axis: a row of elements, or a vector for each inner point.
@@ -233,7 +252,10 @@ void Cursor::enter(int axis, llvm::Value *index) {
       counters_[n] = b.CreateAdd(counters_[n], b.CreateMul(index, b.getInt64(node.access.strides[axis])));
   }
   for (size_t r = 0; r < kernel.roots.size(); ++r)
-    advance(addresses_[kernel.nodes.size() + r], kernel.nodes[kernel.roots[r].node].dtype, kernel.roots[r].access.strides[axis]);
+    for (llvm::Value **address :
+         {&addresses_[kernel.nodes.size() + r], &addresses_[kernel.nodes.size() + kernel.roots.size() + r]})
+      if (*address)
+        advance(*address, kernel.nodes[kernel.roots[r].node].dtype, kernel.roots[r].access.strides[axis]);
 }
 
 llvm::Value *Cursor::load(const KernelNode &node, llvm::Value *address) const {
@@ -327,7 +349,8 @@ void Cursor::store_root(const KernelRoot &root) {
   const Lanes &lanes = frame_->lanes;
   const KernelNode &node = kernel.nodes[root.node];
   const PlaceGuard guard = frame_->at(root.node);
-  llvm::Value *address = addresses_[kernel.nodes.size() + (&root - kernel.roots.data())];
+  const size_t at = kernel.nodes.size() + (&root - kernel.roots.data());
+  llvm::Value *address = addresses_[at], *lost = addresses_[at + kernel.roots.size()];
   llvm::Value *stored = value(node.partial ? node.operands[0] : root.node);
   if (node.op == Op::scatter_add)
     address = lanes.element_pointer(node.dtype, address, place(node, node.operands[1]));
@@ -340,25 +363,35 @@ void Cursor::store_root(const KernelRoot &root) {
     // The lanes themselves are summed.
     stored = lanes.splat(stored);
     stored = lanes.reduce(op, mask ? lanes.mask_neutral(op, stored, mask) : stored);
-    scalar.store(node.dtype, scalar.combine(op, scalar.load(node.dtype, address), stored), address);
-    return;
+    vector_place = false;
   }
-  if (!vector_place || stride == 0) {
-    if (node.partial)
-      stored = scalar.combine(op, scalar.load(node.dtype, address), stored);
-    scalar.store(node.dtype, stored, address);
-    return;
+  const bool whole = !vector_place || stride == 0; // one number
+  const Lanes &width = whole ? scalar : lanes;
+  if (!whole)
+    stored = lanes.splat(stored);
+  auto load = [&](llvm::Value *from) {
+    return whole         ? scalar.load(node.dtype, from)
+           : stride == 1 ? lanes.load(node.dtype, from, mask)
+                         : lanes.load_strided(node.dtype, from, stride, mask);
+  };
+  auto store = [&](llvm::Value *value, llvm::Value *to) {
+    if (whole)
+      scalar.store(node.dtype, value, to);
+    else if (stride == 1)
+      lanes.store(node.dtype, value, to, mask);
+    else
+      lanes.store_strided(node.dtype, value, to, stride, mask);
+  };
+  if (lost) {
+    // Kahan's summation. Beyond an infinity nothing was lost.
+    llvm::Value *before = load(address), *term = width.sub(stored, load(lost));
+    stored = width.add(before, term);
+    llvm::Value *error = width.sub(width.sub(stored, before), term);
+    store(width.select(width.equal(error, error), error, width.neutral(op, node.dtype)), lost);
+  } else if (node.partial) {
+    stored = width.combine(op, load(address), stored);
   }
-  stored = lanes.splat(stored);
-  if (stride == 1) {
-    if (node.partial)
-      stored = lanes.combine(op, lanes.load(node.dtype, address, mask), stored);
-    lanes.store(node.dtype, stored, address, mask);
-  } else {
-    if (node.partial)
-      stored = lanes.combine(op, lanes.load_strided(node.dtype, address, stride, mask), stored);
-    lanes.store_strided(node.dtype, stored, address, stride, mask);
-  }
+  store(stored, address);
 }
 
 void Cursor::settle_root(const KernelRoot &root) {

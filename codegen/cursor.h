@@ -55,7 +55,9 @@ struct KernelFrame {
   void loop(llvm::Value *from, llvm::Value *to, int64_t step, const std::function<void(llvm::Value *)> &body) const {
     loop(from, to, b.getInt64(step), body);
   }
-  // Whole steps of `vectors` vectors in [from, to): body(index of the first lane). Returns where they end.
+  // Where whole steps of `vectors` vectors in [from, to) end.
+  llvm::Value *whole_end(llvm::Value *from, llvm::Value *to, int64_t vectors) const;
+  // These steps: body(index of the first lane). Returns where they end.
   llvm::Value *whole_vectors(llvm::Value *from, llvm::Value *to, int64_t vectors,
                              const std::function<void(llvm::Value *)> &body) const;
   // if (condition) body()
@@ -68,6 +70,8 @@ struct KernelFrame {
   std::pair<llvm::Value *, llvm::Value *> range(int axis, int64_t unit = 1) const;
   // The root's memory of this grain: a partial root has a part for each.
   llvm::Value *root_base(const KernelRoot &root) const;
+  // The memory of what a compensated root lost so far; nullptr: it is none.
+  llvm::Value *lost_base(const KernelRoot &root) const;
   // Sets what this grain will combine into partial roots to the neutral element; [from, to) is its part of the grain axis.
   void clear_partials(llvm::Value *from, llvm::Value *to) const;
 };
@@ -107,7 +111,7 @@ private:
   const KernelFrame *frame_;
   std::vector<llvm::Value *> index_;     // by axis, nullptr: not entered
   std::vector<llvm::Value *> values_;    // by node
-  std::vector<llvm::Value *> addresses_; // by node: loads and row homes; then by root
+  std::vector<llvm::Value *> addresses_; // by node: loads and row homes; then by root, then by root of what it lost
   std::vector<llvm::Value *> counters_;  // by node: iotas, i64
   uint64_t entered_ = 0;
 

@@ -1,7 +1,8 @@
 // Recipe loop: loops over the row axes, and for each row a sweep over the inner axes for every stage. Vectors run along the
 // last inner axis (lanes are reduced at the end of a sweep) or along the last row axis (every lane is a row). Several vectors,
 // or several inner points, are in flight at once to hide the latency of reductions; their partial results are combined in a
-// fixed order.
+// fixed order. Long sums of floats are added up in blocks, and the blocks in blocks (Cascade), so that no term goes through
+// more than some tens of roundings.
 #include "codegen/recipes.h"
 
 #include <algorithm>
@@ -41,8 +42,19 @@ private:
   // An accumulator for each reduction of a stage and each vector in flight.
   struct Accumulator {
     int node;
-    std::vector<llvm::Value *> variables, indices; // `indices`: argmax only
+    std::vector<llvm::Value *> variables, indices;  // `indices`: argmax only
+    std::vector<std::vector<llvm::Value *>> blocks; // of a sum of floats: what finished blocks add up to, by level
   };
+
+  // How the terms of long sums are added up: by inner axis, how many of its steps are a block of each level there. When a block
+  // is done its sum is added to the accumulators of the next level, which thus see as many terms as a block has parts. Levels
+  // are numbered from the innermost axis on.
+  struct Cascade {
+    std::vector<Shape> blocks; // by inner axis, the smallest first, in steps of the axis
+    std::vector<int> level;    // by inner axis, that of its smallest block
+    int levels = 0;
+  };
+  Cascade cascade_; // of the sweep at hand
 
   // Of the grain axis.
   int64_t grain_unit() const { return kernel_.grain_axis == kernel_.vector_axis ? vector_axis_unit : 1; }
@@ -58,16 +70,19 @@ private:
     const int axis = kernel_.vector_axis; // the last of the rows
     for_places(frame_, top, 0, axis, [&](const Cursor &place) {
       auto [from, to] = frame_.range(axis, vector_axis_unit);
-      vector_loop(from, to, rows_in_flight(), [&](const std::vector<llvm::Value *> &at, llvm::Value *mask) {
-        std::vector<Cursor> cursors;
-        for (llvm::Value *index : at) {
-          cursors.push_back(place);
-          cursors.back().mask = mask;
-          cursors.back().enter(axis, index);
-        }
-        Cursor::settle(cursors, 0);
-        rows(cursors);
-      });
+      vector_loop(
+          from, to, rows_in_flight(),
+          [&](const std::vector<llvm::Value *> &at, llvm::Value *mask) {
+            std::vector<Cursor> cursors;
+            for (llvm::Value *index : at) {
+              cursors.push_back(place);
+              cursors.back().mask = mask;
+              cursors.back().enter(axis, index);
+            }
+            Cursor::settle(cursors, 0);
+            rows(cursors);
+          },
+          plain_loop());
     });
   }
 
@@ -91,24 +106,33 @@ private:
     return std::min<int64_t>(vectors, kernel_.dot >= 0 ? 16 : 4);
   }
 
-  // body(indices of `count` vectors side by side, mask): full vectors first, then one at a time under a mask.
+  // A loop as KernelFrame::loop, or one that does more.
+  using Loop = std::function<void(llvm::Value *, llvm::Value *, llvm::Value *, const std::function<void(llvm::Value *)> &)>;
+
+  Loop plain_loop() const {
+    return [this](llvm::Value *from, llvm::Value *to, llvm::Value *step, const auto &body) { frame_.loop(from, to, step, body); };
+  }
+
+  // body(indices of `count` vectors side by side, mask): full vectors first, by `loop`, then one at a time under a mask.
   void vector_loop(llvm::Value *from, llvm::Value *to, int64_t count,
-                   const std::function<void(const std::vector<llvm::Value *> &, llvm::Value *)> &body) {
+                   const std::function<void(const std::vector<llvm::Value *> &, llvm::Value *)> &body, const Loop &loop) {
     if (lanes_.is_scalar()) {
-      frame_.loop(from, to, 1, [&](llvm::Value *index) { body({index}, nullptr); });
+      loop(from, to, b_.getInt64(1), [&](llvm::Value *index) { body({index}, nullptr); });
       return;
     }
-    auto full_loop = [&](llvm::Value *start, int64_t n) {
-      return frame_.whole_vectors(start, to, n, [&](llvm::Value *index) {
+    auto full_loop = [&](llvm::Value *start, int64_t n, const Loop &loop) {
+      llvm::Value *end = frame_.whole_end(start, to, n);
+      loop(start, end, lanes_.lane_count(n), [&](llvm::Value *index) {
         std::vector<llvm::Value *> at;
         for (int64_t v = 0; v < n; ++v)
           at.push_back(v == 0 ? index : b_.CreateAdd(index, lanes_.lane_count(v)));
         body(at, nullptr);
       });
+      return end;
     };
-    llvm::Value *at = full_loop(from, count);
+    llvm::Value *at = full_loop(from, count, loop);
     if (count > 1)
-      at = full_loop(at, 1);
+      at = full_loop(at, 1, plain_loop());
     frame_.when(b_.CreateICmpSLT(at, to), [&] { body({at}, lanes_.predicate(at, to)); });
   }
 
@@ -145,8 +169,30 @@ private:
     return std::clamp<int64_t>(size / lanes_.least_lanes(), 1, 4);
   }
 
+  bool sums_floats(const KernelNode &node) const { return accumulating_op(node) == Op::sum && is_float(node.dtype); }
+
+  Cascade cascade_of(int stage, int64_t flight) const {
+    Cascade cascade{std::vector<Shape>(last_inner_ + 1), std::vector<int>(last_inner_ + 1), 0};
+    if (std::ranges::none_of(kernel_.nodes, [&](const KernelNode &n) { return reduces_in(n, stage) && sums_floats(n); }))
+      return cascade;
+    int64_t terms = 1; // that an accumulator of the highest level so far takes up in a step of the axis
+    for (int axis = last_inner_; axis >= kernel_.rows; --axis) {
+      const int64_t points = axis == last_inner_ ? flight * (frame_.vectors_along_rows() ? 1 : lanes_.least_lanes()) : 1;
+      int64_t steps = (kernel_.axes[axis].size + points - 1) / points, block = 1;
+      cascade.level[axis] = cascade.levels;
+      for (; terms * steps > most_terms; terms = 1, ++cascade.levels) {
+        const int64_t parts = std::max<int64_t>(1, most_terms / terms);
+        cascade.blocks[axis].push_back(block *= parts);
+        steps = (steps + parts - 1) / parts;
+      }
+      terms *= steps;
+    }
+    return cascade;
+  }
+
   void sweep(std::vector<Cursor> &rows, int stage) {
     int64_t flight = inner_in_flight(rows);
+    cascade_ = cascade_of(stage, flight);
     std::vector<std::vector<Accumulator>> accumulators(rows.size());
     bool works = false;
     for (std::vector<Accumulator> &of_row : accumulators)
@@ -162,6 +208,8 @@ private:
       return;
     std::vector<Cursor> places = rows;
     inner_loops(places, kernel_.rows, stage, flight, accumulators);
+    for (int level = 0; level < cascade_.levels; ++level)
+      finish_block(accumulators, level);
     for (size_t r = 0; r < rows.size(); ++r)
       for (Accumulator &accumulator : accumulators[r])
         rows[r].set(accumulator.node, finish(accumulator));
@@ -171,7 +219,7 @@ private:
                    std::vector<std::vector<Accumulator>> &accumulators) {
     llvm::Value *zero = b_.getInt64(0), *size = b_.getInt64(kernel_.axes[axis].size);
     if (axis < last_inner_) {
-      frame_.loop(zero, size, 1, [&](llvm::Value *index) {
+      in_blocks(axis, zero, size, b_.getInt64(1), accumulators, [&](llvm::Value *index) {
         std::vector<Cursor> inside = rows;
         for (Cursor &cursor : inside)
           cursor.enter(axis, index);
@@ -192,11 +240,13 @@ private:
         }
     };
     if (!frame_.vectors_along_rows()) {
-      vector_loop(zero, size, flight, visit);
+      vector_loop(zero, size, flight, visit, [&](llvm::Value *from, llvm::Value *to, llvm::Value *step, const auto &body) {
+        in_blocks(axis, from, to, step, accumulators, body);
+      });
       return;
     }
     int64_t whole = kernel_.axes[axis].size / flight * flight;
-    frame_.loop(zero, b_.getInt64(whole), flight, [&](llvm::Value *index) {
+    in_blocks(axis, zero, b_.getInt64(whole), b_.getInt64(flight), accumulators, [&](llvm::Value *index) {
       std::vector<llvm::Value *> at;
       for (int64_t i = 0; i < flight; ++i)
         at.push_back(b_.CreateAdd(index, b_.getInt64(i)));
@@ -204,6 +254,42 @@ private:
     });
     if (flight > 1)
       frame_.loop(b_.getInt64(whole), size, 1, [&](llvm::Value *index) { visit({index}, nullptr); });
+  }
+
+  // for (i = from; i < to; i += step) body(i) along an inner axis, in the blocks of the cascade.
+  void in_blocks(int axis, llvm::Value *from, llvm::Value *to, llvm::Value *step,
+                 const std::vector<std::vector<Accumulator>> &accumulators, const std::function<void(llvm::Value *)> &body) {
+    const Shape &blocks = cascade_.blocks[axis];
+    std::function<void(size_t, llvm::Value *, llvm::Value *)> blocks_below = [&](size_t count, llvm::Value *first,
+                                                                                 llvm::Value *end) {
+      if (count == 0) {
+        frame_.loop(first, end, step, body);
+        return;
+      }
+      llvm::Value *span = b_.CreateMul(step, b_.getInt64(blocks[count - 1]));
+      frame_.loop(first, end, span, [&](llvm::Value *index) {
+        llvm::Value *next = b_.CreateAdd(index, span);
+        blocks_below(count - 1, index, b_.CreateSelect(b_.CreateICmpSLT(next, end), next, end));
+        finish_block(accumulators, cascade_.level[axis] + static_cast<int>(count) - 1);
+      });
+    };
+    blocks_below(blocks.size(), from, to);
+  }
+
+  // Adds what the accumulators of a level hold to those of the next.
+  void finish_block(const std::vector<std::vector<Accumulator>> &accumulators, int level) {
+    for (const std::vector<Accumulator> &of_row : accumulators)
+      for (const Accumulator &accumulator : of_row) {
+        if (accumulator.blocks.empty())
+          continue;
+        const PlaceGuard guard = frame_.at(accumulator.node);
+        const std::vector<llvm::Value *> &done = level == 0 ? accumulator.variables : accumulator.blocks[level - 1];
+        for (size_t i = 0; i < done.size(); ++i) {
+          llvm::Value *sum = accumulator.blocks[level][i];
+          b_.CreateStore(lanes_.add(get(sum), get(done[i])), sum);
+          b_.CreateStore(llvm::Constant::getNullValue(get(sum)->getType()), done[i]);
+        }
+      }
   }
 
   // The first sweep of a row waits for memory, the last has what it needs: it asks for the next row. The processor fetches ahead
@@ -244,7 +330,12 @@ private:
   Accumulator new_accumulator(int index, int64_t flight) {
     const KernelNode &node = kernel_.nodes[index];
     const PlaceGuard guard = frame_.at(index);
-    Accumulator accumulator{index, {}, {}};
+    Accumulator accumulator{index, {}, {}, {}};
+    if (sums_floats(node) && cascade_.levels > 0)
+      accumulator.blocks.resize(cascade_.levels);
+    for (std::vector<llvm::Value *> &level : accumulator.blocks)
+      for (int64_t i = 0; i < flight; ++i)
+        level.push_back(initialised(lanes_.splat(lanes_.neutral(Op::sum, node.dtype))));
     for (int64_t i = 0; i < flight; ++i) {
       if (node.op == Op::argmax) {
         DType dtype = kernel_.nodes[node.operands[0]].dtype;
@@ -305,7 +396,7 @@ private:
   llvm::Value *finish(Accumulator &accumulator) {
     const KernelNode &node = kernel_.nodes[accumulator.node];
     const PlaceGuard guard = frame_.at(accumulator.node);
-    std::vector<llvm::Value *> &variables = accumulator.variables;
+    const std::vector<llvm::Value *> &variables = accumulator.blocks.empty() ? accumulator.variables : accumulator.blocks.back();
     if (node.op == Op::argmax) {
       ArgmaxPair best{get(variables[0]), get(accumulator.indices[0])};
       for (size_t i = 1; i < variables.size(); ++i)

@@ -38,6 +38,24 @@ bool leaves_partials(const Kernel &kernel, const KernelNode &node) {
          std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.grain_axis) != node.attrs.axes.end();
 }
 
+bool is_compensated(const Kernel &kernel, const KernelNode &node) {
+  if (!node.partial || node.op != Op::sum || !is_float(node.dtype))
+    return false;
+  int64_t terms = 1;
+  for (int64_t axis : node.attrs.axes)
+    terms *= kernel.axes[axis].size;
+  return terms > most_terms * (leaves_partials(kernel, node) ? kernel.grains : 1);
+}
+
+int64_t compensation_bytes(const Kernel &kernel, size_t roots) {
+  int64_t bytes = 0;
+  for (size_t r = 0; r < roots; ++r)
+    if (const KernelNode &node = kernel.nodes[kernel.roots[r].node]; is_compensated(kernel, node))
+      bytes += (kernel.pointers[kernel.roots[r].access.pointer].elements * dtype_size(node.dtype) + vector_bytes - 1) /
+               vector_bytes * vector_bytes;
+  return bytes;
+}
+
 bool sums_wait_in_slot(const Kernel &kernel) {
   constexpr int64_t least_columns = 256, least_rows = 8;
   const int axes = static_cast<int>(kernel.axes.size());

@@ -124,6 +124,9 @@ inline bool is_load(Op op) { return op == Op::arg || op == Op::gather; }
 // How a partial root takes up one more term.
 inline Op combining_op(Op op) { return op == Op::scatter_add ? Op::sum : op; }
 
+// That one accumulator of floats adds up, one after the other: so many roundings a term goes through at each level of a sum.
+inline constexpr int64_t most_terms = 32;
+
 // Of the widest registers that code is made for: the room that a vector has in a scratch slot.
 inline constexpr int64_t vector_bytes = 64;
 
@@ -161,6 +164,13 @@ bool is_swept(const Kernel &kernel, const KernelRoot &root);
 
 // Whether a root with this node is left as one part for every grain, which another kernel combines.
 bool leaves_partials(const Kernel &kernel, const KernelNode &node);
+
+// Whether a root with this node is a sum of so many floats that adding them one after the other would lose digits. Then what
+// every addition loses is kept beside the sums, as many elements as its pointer has, and goes into the next (Kahan's summation).
+bool is_compensated(const Kernel &kernel, const KernelNode &node);
+
+// These lie at the end of the scratch slot, one root after the other: bytes of those of the first so many roots.
+int64_t compensation_bytes(const Kernel &kernel, size_t roots);
 
 // What it computes in a few words: "max(dot + b, 0)", or "r:1024 | c:1024, 3 stages" where the expression is long.
 std::string kernel_summary(const Kernel &kernel);

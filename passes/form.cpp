@@ -327,8 +327,10 @@ private:
   }
 };
 
-// Sums along the vectors of a dot would leave the registers for every row.
+// Sums along the vectors of a dot would leave the registers for every row; what long sums lose must stay in the cache.
 void check_recipe(const Kernel &kernel) {
+  if (compensation_bytes(kernel, kernel.roots.size()) > most_compensation_bytes)
+    throw Refused{"long sums over rows of too many results"};
   for (const KernelNode &node : kernel.nodes)
     if (kernel.dot >= 0 && node.partial &&
         std::find(node.attrs.axes.begin(), node.attrs.axes.end(), kernel.vector_axis) != node.attrs.axes.end())

@@ -33,6 +33,7 @@ void shape_kernel(Kernel &kernel);
 inline constexpr size_t most_pointers = 16;
 inline constexpr size_t most_nodes = 96;
 inline constexpr int most_stages = 30;
-inline constexpr int64_t most_row_bytes = 32 * 1024; // row homes of one kernel
+inline constexpr int64_t most_row_bytes = 32 * 1024;           // row homes of one kernel
+inline constexpr int64_t most_compensation_bytes = 256 * 1024; // of its sums over rows
 
 } // namespace nnc

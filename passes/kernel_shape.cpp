@@ -355,6 +355,8 @@ void shape_kernel(Kernel &kernel) {
     int64_t copied = columns * (k * dtype_size(kernel.nodes[kernel.dot].dtype) + vector_bytes);
     kernel.scratch_bytes = std::max(gemm_blocking(kernel).end, (copied + vector_bytes - 1) / vector_bytes * vector_bytes);
   }
+  if (const int64_t bytes = compensation_bytes(kernel, kernel.roots.size()))
+    kernel.scratch_bytes = (kernel.scratch_bytes + vector_bytes - 1) / vector_bytes * vector_bytes + bytes;
 }
 
 } // namespace nnc

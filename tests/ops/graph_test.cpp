@@ -1,7 +1,13 @@
 // Small graphs for what the order of loops, stages and steps has to get right. Most of them came out wrong once.
+#include "tests/ops/engines.h"
 #include "tests/ops/ways.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
 
 namespace nnc {
 namespace {
@@ -142,6 +148,125 @@ TEST(Graphs, DotBesideMoreAxes) {
   %db = broadcast(%d, axes=[1,2]) : f32[4,6,10]
   %y = add(%db, %z) : f32[4,6,10]
 })");
+}
+
+// What a sum of floats may be off by: 4 log2(n) eps of the sum of magnitudes, along any axis, with any lanes, in any number of
+// grains. The terms are all alike, whose roundings go the same way; or one large one first, beside which small ones could be
+// lost.
+struct LongSums {
+  std::string text; // results are sums of the input
+  Shape shape;
+  std::vector<Shape> axes; // by result: what is summed
+};
+
+double exact_sum(const Tensor &x, const Shape &axes, int64_t result, double &magnitude) {
+  const Shape &shape = x.type.shape;
+  Shape kept;
+  int64_t rest = result, from = 0;
+  const Shape strides = contiguous_strides(shape);
+  for (int64_t axis = x.type.rank() - 1; axis >= 0; --axis)
+    if (std::ranges::find(axes, axis) == axes.end()) {
+      from += rest % shape[axis] * strides[axis];
+      rest /= shape[axis];
+    }
+  long double sum = 0, lost = 0, all = 0;
+  std::function<void(size_t, int64_t)> add = [&](size_t i, int64_t at) {
+    if (i == axes.size()) {
+      const long double term = x.get(at), next = sum + term;
+      lost += std::abs(sum) >= std::abs(term) ? (sum - next) + term : (term - next) + sum; // Neumaier's summation
+      sum = next;
+      all += std::abs(term);
+      return;
+    }
+    for (int64_t k = 0; k < shape[axes[i]]; ++k)
+      add(i + 1, at + k * strides[axes[i]]);
+  };
+  add(0, from);
+  magnitude = static_cast<double>(all);
+  return static_cast<double>(sum + lost);
+}
+
+void expect_accurate(const LongSums &sums) {
+  const Sample sample = sample_of_text("module \"t.nn\"\n" + sums.text);
+  const Plan plan = plan_of(sample.module);
+  const DType dtype = plan.entries[0].inputs[0].type.dtype;
+  const double eps = dtype == DType::f64 ? 0x1p-52 : 0x1p-23;
+  Tensor alike(Type{dtype, sums.shape}), falling(alike.type), mixed = random_tensor(alike.type, 7);
+  for (int64_t i = 0; i < alike.type.elements(); ++i) {
+    alike.set(i, 100.1);
+    falling.set(i, i < alike.type.elements() / sums.shape[0] ? 1 : eps * 0.49);
+  }
+  for (const std::string &cpu : runnable_cpus()) {
+    const LoadedCode code = load_jit(compile_plan(plan, make_target(cpu)));
+    for (const Tensor *x : {&alike, &falling, &mixed}) {
+      const RunResult result = run_code(code, plan, 0, {x, 1}, {});
+      ASSERT_EQ(result.outputs.size(), sums.axes.size());
+      for (size_t r = 0; r < sums.axes.size(); ++r)
+        for (int64_t i = 0, count = result.outputs[r].second.type.elements(); i < count; i += std::max<int64_t>(1, count / 3)) {
+          double magnitude = 0;
+          const double exact = exact_sum(*x, sums.axes[r], i, magnitude);
+          const auto n = static_cast<double>(x->type.elements() / count);
+          EXPECT_LE(std::abs(result.outputs[r].second.get(i) - exact), 4 * std::log2(n) * eps * magnitude)
+              << cpu << " result " << r << " element " << i << "\n"
+              << plan_text(plan);
+        }
+    }
+  }
+}
+
+TEST(Graphs, LongSumsAreAccurate) {
+  for (const std::string dtype : {"f32", "f64"}) {
+    // All of a vector; the columns and the rows of a matrix, narrow and wide; the outer and the inner axes of three.
+    for (const Shape &shape : {Shape{100003}, Shape{30001, 2}, Shape{3, 40001}, Shape{5003, 70}, Shape{300, 7, 310}})
+      for (const Shape &axes : {Shape{0}, Shape{1}, Shape{0, 1}, Shape{0, 2}, Shape{2}, Shape{0, 1, 2}}) {
+        if (axes.back() >= static_cast<int64_t>(shape.size()))
+          continue;
+        Shape kept;
+        for (size_t axis = 0; axis < shape.size(); ++axis)
+          if (std::ranges::find(axes, static_cast<int64_t>(axis)) == axes.end())
+            kept.push_back(shape[axis]);
+        expect_accurate({fmt::format("func f(%x: {}{} input) -> (s = %s) {{\n  %s = sum(%x, axes={}) : {}{}\n}}", dtype,
+                                     shape_text(shape), shape_text(axes), dtype, kept.empty() ? "" : shape_text(kept)),
+                         shape,
+                         {axes}});
+      }
+    // Sums over rows that leave a kernel in which rows are summed as well.
+    for (const Shape &shape : {Shape{4001, 40}, Shape{300, 2100}, Shape{20011, 6}})
+      expect_accurate(
+          {fmt::format("func f(%x: {0}{1} input) -> (s = %s, t = %t, u = %u) {{\n  %s = sum(%x, axes=[1]) : {0}[{2}]\n"
+                       "  %m = max(%x, axes=[1]) : {0}[{2}]\n  %b = broadcast(%m, axes=[0]) : {0}{1}\n"
+                       "  %y = maximum(%x, %b) : {0}{1}\n  %z = minimum(%y, %x) : {0}{1}\n"
+                       "  %t = sum(%z, axes=[0]) : {0}[{3}]\n  %u = sum(%z, axes=[0,1]) : {0}\n}}",
+                       dtype, shape_text(shape), shape[0], shape[1]),
+           shape,
+           {{1}, {0}, {0, 1}}});
+  }
+}
+
+// An infinity among the terms of a long sum over rows stays one.
+TEST(Graphs, LongSumsOfInfinities) {
+  const Sample sample = sample_of_text(R"(module "t.nn"
+func f(%x: f32[3000,8] input) -> (s = %s, t = %t) {
+  %m = max(%x, axes=[1]) : f32[3000]
+  %b = broadcast(%m, axes=[0]) : f32[3000,8]
+  %y = add(%x, %b) : f32[3000,8]
+  %s = sum(%y, axes=[1]) : f32[3000]
+  %t = sum(%y, axes=[0]) : f32[8]
+})");
+  const Plan plan = plan_of(sample.module);
+  Tensor x = Tensor::filled(Type{DType::f32, {3000, 8}}, -1);
+  x.set(100 * 8 + 3, -INFINITY);
+  x.set(200 * 8 + 4, NAN);
+  for (int64_t i = 0; i < 3000; ++i)
+    x.set(i * 8 + 5, 3e38);
+  x = expanded(x);
+  for (const std::string &cpu : runnable_cpus()) {
+    const LoadedCode code = load_jit(compile_plan(plan, make_target(cpu)));
+    const RunResult result = run_code(code, plan, 0, {&x, 1}, {});
+    EXPECT_EQ(result.outputs[1].second.get(3), -INFINITY);
+    EXPECT_TRUE(std::isnan(result.outputs[1].second.get(4)));
+    EXPECT_EQ(result.outputs[1].second.get(5), INFINITY);
+  }
 }
 
 } // namespace
