@@ -17,7 +17,10 @@ Emit &emit(const BuiltinCall &c) { return c.lowering.emit; }
 // ---- elementwise: a number gives a number, a tensor an op
 
 template <Op op, double (*function)(double)> Datum math(const BuiltinCall &c) {
-  if (const auto *number = c[0].datum.as<double>()) {
+  if (const auto *number = c[0].datum.as<Number>()) {
+    constexpr bool whole_stays = op == Op::floor || op == Op::round || op == Op::abs;
+    if (whole_stays && number->exact)
+      return op == Op::abs && *number->exact < 0 ? Number::whole(-*number->exact) : *number;
     const double result = function(*number);
     if (std::isnan(result) && !std::isnan(*number))
       emit(c).trace.fail(c.at, fmt::format("`{}` of {} is no real number", c.builtin.name, number_text(*number)));
@@ -36,7 +39,7 @@ template <Op op, double (*function)(double)> Datum math(const BuiltinCall &c) {
 double round_to_even(double x) { return std::nearbyint(x); }
 
 template <Op op> Datum extreme(const BuiltinCall &c) {
-  const auto *a = c[0].datum.as<double>(), *b = c[1].datum.as<double>();
+  const auto *a = c[0].datum.as<Number>(), *b = c[1].datum.as<Number>();
   if (a && b)
     return op == Op::maximum ? std::max(*a, *b) : std::min(*a, *b);
   emit(c).need_arithmetic(c.builtin.name, {c[0], c[1]}, c.at);
@@ -57,6 +60,19 @@ Datum as_float(const BuiltinCall &c) {
   return stays ? x : emit(c).cast({x, c.at}, DType::f32, c.at);
 }
 
+// Of an f64: an f32, which is not rounded where it meets an f64, as a number is not. What is known is a constant.
+Datum rounded(const BuiltinCall &c) {
+  constexpr int64_t most_elements = 1024; // of a constant
+  TensorRef x = emit(c).converted(emit(c).tensor(c[0]), DType::f64, c.at);
+  Builder &b = emit(c).at(c.at);
+  if (x.type.elements() <= most_elements)
+    if (std::optional<Tensor> known = emit(c).draft->known(x.value))
+      x.value = b.constant(std::move(*known));
+  TensorRef result = emit(c).ref(b.cast(x.value, DType::f32));
+  result.exact = {result.value, x.value, emit(c).draft};
+  return result;
+}
+
 // ---- reductions
 
 Shape all_axes(const TensorRef &x) {
@@ -75,7 +91,7 @@ bool flag(const BuiltinCall &c, size_t i) {
 }
 
 template <Op op> Datum reduction(const BuiltinCall &c) {
-  if ((op == Op::max || op == Op::min) && c.has(1) && (c[0].datum.is<double>() || c[1].datum.is<TensorRef>()))
+  if ((op == Op::max || op == Op::min) && c.has(1) && (c[0].datum.is<Number>() || c[1].datum.is<TensorRef>()))
     emit(c).trace.fail(c.at, fmt::format("`{0}` goes through one tensor; the {0}imum of two is `{0}imum(x, y)`", c.builtin.name));
   const TensorRef x = emit(c).tensor(c[0]);
   const Shape axes = c.has(1) ? emit(c).axes_of(x, c[1]) : all_axes(x);
@@ -105,22 +121,22 @@ template <bool smallest> Datum arg_extreme(const BuiltinCall &c) {
 Type type_of(const BuiltinCall &c, size_t i) {
   if (const auto *tensor = c[i].datum.as<TensorRef>())
     return tensor->type;
-  if (c[i].datum.is<double>() || c[i].datum.is<bool>())
+  if (c[i].datum.is<Number>() || c[i].datum.is<bool>())
     return {DType::f32, {}};
   return emit(c).tensor(c[i]).type;
 }
 
 Datum shape(const BuiltinCall &c) { return make_list(type_of(c, 0).shape); }
-Datum rank(const BuiltinCall &c) { return static_cast<double>(type_of(c, 0).rank()); }
+Datum rank(const BuiltinCall &c) { return Number::whole(type_of(c, 0).rank()); }
 
 Datum size(const BuiltinCall &c) {
   const Type type = type_of(c, 0);
   if (!c.has(1))
-    return static_cast<double>(type.elements());
-  double count = 1;
+    return Number::whole(type.elements());
+  int64_t count = 1;
   for (int64_t axis : emit(c).axes_of(TensorRef{{}, type}, c[1]))
-    count *= static_cast<double>(type.shape[axis]);
-  return count;
+    count *= type.shape[axis];
+  return Number::whole(count);
 }
 
 Datum len(const BuiltinCall &c) {
@@ -128,13 +144,13 @@ Datum len(const BuiltinCall &c) {
   if (!list)
     emit(c).trace.fail(c.at,
                        fmt::format("`len` counts the items of a list, not of {}; `shape` gives sizes", kind_text(c[0].datum)));
-  return static_cast<double>(list->size());
+  return Number::whole(static_cast<int64_t>(list->size()));
 }
 
 // What kind of value it is, so that a function can take a number or a list.
 Datum kind(const BuiltinCall &c) {
   const Datum &datum = c[0].datum;
-  const std::string text = datum.is<double>()        ? "number"
+  const std::string text = datum.is<Number>()        ? "number"
                            : datum.is<bool>()        ? "bool"
                            : datum.is<std::string>() ? "str"
                            : datum.is<DType>()       ? "dtype"
@@ -273,7 +289,9 @@ int64_t one_axis(const BuiltinCall &c, size_t i, const TensorRef &x, int64_t oth
 
 Datum gather(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]), index = emit(c).places(c[1]);
-  return emit(c).ref(emit(c).at(c.at).gather(x.value, index.value, one_axis(c, 2, x, 0)));
+  const int64_t axis = one_axis(c, 2, x, 0);
+  emit(c).need_places(x.type, axis, c.at);
+  return emit(c).ref(emit(c).at(c.at).gather(x.value, index.value, axis));
 }
 
 Datum scatter_add(const BuiltinCall &c) {
@@ -293,6 +311,7 @@ Datum scatter_add(const BuiltinCall &c) {
         x);
   shape.erase(shape.begin() + axis, shape.begin() + axis + rank);
   shape.insert(shape.begin() + axis, count);
+  emit(c).need_places({x.type.dtype, shape}, axis, c.at);
   return emit(c).ref(emit(c).at(c.at).scatter_add(x.value, index.value, axis, std::move(shape)));
 }
 
@@ -303,8 +322,7 @@ Datum argsort(const BuiltinCall &c) {
   if (is_bool(x.type.dtype))
     emit(c).trace.fail(c[0].span, fmt::format("`argsort` of {}; write i32(…)", type_text(x.type)));
   const int64_t axis = one_axis(c, 1, x, -1);
-  if (x.type.shape[axis] > INT32_MAX)
-    emit(c).trace.fail(c.at, fmt::format("axis {} of {} is too long to sort", axis, type_text(x.type)));
+  emit(c).need_places(x.type, axis, c.at);
   if (flag(c, 2))
     x = emit(c).ref(complement(emit(c).at(c.at), x));
   return emit(c).ref(emit(c).at(c.at).argsort(x.value, axis));
@@ -373,6 +391,7 @@ constexpr Builtin table[] = {
     {"where", "condition, x, y", true, where},
     {"stop_gradient", "x", true, stop_gradient},
     {"as_float", "x", true, as_float},
+    {"rounded", "x", true, rounded},
     {"grad", "y, x?", true, grad},
     {"sum", "x, axis?, keepdims?", false, reduction<Op::sum>},
     {"prod", "x, axis?, keepdims?", false, reduction<Op::prod>},

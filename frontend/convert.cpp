@@ -25,7 +25,7 @@ std::string operand_kind(const Operand &operand, std::string_view otherwise, boo
 // The numbers of nested lists in row-major order; the shape is taken from the first item of each level.
 struct Flattened {
   Shape shape;
-  std::vector<double> numbers;
+  std::vector<Number> numbers;
   bool all_bools = true, any_bool = false;
 };
 
@@ -37,20 +37,25 @@ bool flatten(const Datum &datum, size_t level, Flattened &out) {
       return false;
     return std::all_of(list->begin(), list->end(), [&](const Datum &item) { return flatten(item, level + 1, out); });
   }
-  const auto *number = datum.as<double>();
+  const auto *number = datum.as<Number>();
   const auto *boolean = datum.as<bool>();
   if (level != out.shape.size() || (!number && !boolean))
     return false;
   (boolean ? out.any_bool : out.all_bools) = boolean != nullptr;
-  out.numbers.push_back(number ? *number : *boolean);
+  out.numbers.push_back(number ? *number : Number::whole(*boolean));
   return true;
 }
 
 } // namespace
 
+// Everywhere the number; out of range of an integer dtype, the nearest that it holds.
+static Value constant(Builder &b, const Type &type, const Number &number) {
+  return type.dtype == DType::i64 && number.exact ? b.constant_int(type, *number.exact) : b.constant(type, number);
+}
+
 bool is_compile_time(const Datum &datum) { return !datum.is<TensorRef>() && !datum.is<Poison>(); }
 
-bool holds(DType dtype, double number) {
+bool holds(DType dtype, const Number &number) {
   switch (dtype) {
   case DType::f32:
     return !std::isfinite(number) || std::abs(number) <= std::numeric_limits<float>::max();
@@ -118,31 +123,43 @@ TensorRef Emit::tensor(const Operand &operand, std::optional<DType> dtype) {
   if (bools != is_bool(type))
     trace.fail(operand.span,
                fmt::format("{}, and meets {}", operand_kind(operand, "this"), is_bool(type) ? "a bool tensor" : "numbers"));
-  for (double number : flat.numbers)
+  for (const Number &number : flat.numbers)
     if (!bools && !holds(type, number))
       trace.fail(operand.span, fmt::format("{} does not fit into {}", number_text(number), dtype_name(type)));
   Builder &b = at(operand.span);
   const bool equal = std::adjacent_find(flat.numbers.begin(), flat.numbers.end(), std::not_equal_to<>()) == flat.numbers.end();
   if (equal)
-    return ref(b.constant(Type{type, flat.shape}, flat.numbers[0]));
+    return ref(constant(b, Type{type, flat.shape}, flat.numbers[0]));
   Tensor data(Type{type, flat.shape});
   for (size_t i = 0; i < flat.numbers.size(); ++i)
-    data.set(static_cast<int64_t>(i), flat.numbers[i]);
+    if (is_integer(type))
+      data.set_int(static_cast<int64_t>(i), *whole(flat.numbers[i]));
+    else
+      data.set(static_cast<int64_t>(i), flat.numbers[i]);
   return ref(b.constant(std::move(data)));
 }
 
 TensorRef Emit::cast(const Operand &operand, DType dtype, const Span &at) {
   if (is_compile_time(operand.datum)) {
-    if (const auto *number = operand.datum.as<double>(); number && !is_bool(dtype))
-      return ref(this->at(at).constant(Type{dtype, {}}, *number)); // truncates and saturates
+    if (const auto *number = operand.datum.as<Number>(); number && !is_bool(dtype))
+      return ref(constant(this->at(at), Type{dtype, {}}, *number)); // truncates and saturates
     if (!operand.datum.is<bool>() && !is_bool(dtype) && !operand.datum.is<std::string>())
-      if (Flattened flat; flatten(operand.datum, 0, flat) && !flat.any_bool)
+      if (Flattened flat; flatten(operand.datum, 0, flat) && !flat.any_bool) {
+        if (std::ranges::all_of(flat.numbers, [&](const Number &number) { return holds(dtype, number); }))
+          return tensor(operand, dtype);
         return ref(this->at(at).cast(value(tensor(operand, DType::f64), at), dtype));
+      }
   }
   const TensorRef from = tensor(operand);
-  if (std::optional<double> splat = draft->splat(from.value))
-    return ref(this->at(at).constant(Type{dtype, from.type.shape}, *splat));
-  return ref(this->at(at).cast(from.value, dtype));
+  if (std::optional<double> splat = draft->splat(from.value)) {
+    const Type type{dtype, from.type.shape};
+    if (!is_integer(from.type.dtype))
+      return ref(this->at(at).constant(type, *splat));
+    const Number number = Number::whole(draft->node(from.value).data->get_int(0));
+    if (is_integer(dtype) || *number.exact == static_cast<int64_t>(static_cast<int32_t>(*number.exact)))
+      return ref(constant(this->at(at), type, number));
+  }
+  return from.exact ? converted(from, dtype, at) : ref(this->at(at).cast(from.value, dtype));
 }
 
 void Emit::need_arithmetic(std::string_view operation, const std::vector<Operand> &operands, const Span &at) {
@@ -237,6 +254,8 @@ TensorRef Emit::broadcast(const TensorRef &tensor, const Shape &shape, const Spa
 TensorRef Emit::converted(const TensorRef &tensor, DType dtype, const Span &at) {
   if (tensor.type.dtype == dtype)
     return tensor;
+  if (tensor.exact && tensor.exact->rounded == tensor.value && tensor.exact->home == draft && dtype == DType::f64)
+    return ref(tensor.exact->value);
   Builder &b = this->at(at);
   const Node &node = draft->node(tensor.value);
   if (node.op == Op::reshape)
@@ -277,7 +296,7 @@ Shape Emit::joint_shape(const std::vector<TensorRef> &tensors, const std::vector
 }
 
 int64_t Emit::whole_number(const Operand &operand, std::string_view what) {
-  const auto *number = operand.datum.as<double>();
+  const auto *number = operand.datum.as<Number>();
   if (operand.datum.is<Poison>())
     throw Poisoned{};
   if (!number) {

@@ -21,16 +21,18 @@ Datum make_list(std::vector<Datum> items) { return List(std::make_shared<const s
 Datum make_list(const Shape &sizes) {
   std::vector<Datum> items;
   for (int64_t size : sizes)
-    items.emplace_back(static_cast<double>(size));
+    items.emplace_back(Number::whole(size));
   return make_list(std::move(items));
 }
 
-std::string number_text(double value) { return fmt::format("{}", value); }
+std::string number_text(const Number &value) {
+  return value.exact ? fmt::format("{}", *value.exact) : fmt::format("{}", value.value);
+}
 
 std::string datum_text(const Datum &datum) {
   return std::visit(Overloaded{
                         [](const Poison &) { return std::string("?"); },
-                        [](double value) { return number_text(value); },
+                        [](const Number &value) { return number_text(value); },
                         [](bool value) { return std::string(value ? "true" : "false"); },
                         [](const std::string &value) { return value; },
                         [](DType value) { return std::string(dtype_name(value)); },
@@ -47,7 +49,7 @@ std::string datum_text(const Datum &datum) {
 }
 
 std::string kind_text(const Datum &datum) {
-  if (datum.is<double>())
+  if (datum.is<Number>())
     return "the number " + datum_text(datum);
   if (datum.is<bool>())
     return "the compile-time bool " + datum_text(datum);
@@ -69,10 +71,13 @@ std::string operand_text(const Span &span) {
   return fmt::format("`{}`", text);
 }
 
-std::optional<int64_t> whole(double value) {
-  if (std::floor(value) != value || std::abs(value) > largest_whole)
+std::optional<int64_t> whole(const Number &value) {
+  constexpr double largest = 9007199254740992.0; // 2^53: beyond, not every integer is a double
+  if (value.exact)
+    return value.exact;
+  if (std::floor(value.value) != value.value || std::abs(value.value) > largest)
     return std::nullopt;
-  return static_cast<int64_t>(value);
+  return static_cast<int64_t>(value.value);
 }
 
 bool same_constant(const Datum &a, const Datum &b) {

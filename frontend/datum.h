@@ -20,6 +20,12 @@ struct TensorRef {
   Type type;
   const Draft *home = nullptr;
   int state = -1; // the state (or param) it is the value of, or was when it was read
+  // Of an f32 that stands for a table of numbers: what `value` in `home` is in f64, before it was rounded.
+  struct Exact {
+    Value rounded, value;
+    const Draft *home = nullptr;
+  };
+  std::optional<Exact> exact = std::nullopt;
 };
 
 // A function as a value: declared in .nn or built in; differentiated `grads` times.
@@ -31,12 +37,30 @@ struct FunctionRef {
   bool operator==(const FunctionRef &) const = default;
 };
 
+// A number of the language. One that was written or counted as a whole number is exact; what else is computed is a double.
+struct Number {
+  double value = 0; // the nearest double
+  std::optional<int64_t> exact = std::nullopt;
+
+  Number(double number) : value(number) {}
+  static Number whole(int64_t number) {
+    Number result(static_cast<double>(number));
+    result.exact = number;
+    return result;
+  }
+  operator double() const { return value; }
+  friend bool operator==(const Number &a, const Number &b) {
+    return a.exact && b.exact ? *a.exact == *b.exact : a.value == b.value;
+  }
+  friend bool operator<(const Number &a, const Number &b) { return a.exact && b.exact ? *a.exact < *b.exact : a.value < b.value; }
+};
+
 struct Poison {}; // stands for a value whose error was reported; using it fails in silence
 struct Datum;
 using List = std::shared_ptr<const std::vector<Datum>>;
 
 struct Datum {
-  std::variant<Poison, double, bool, std::string, DType, TensorRef, FunctionRef, List> value;
+  std::variant<Poison, Number, bool, std::string, DType, TensorRef, FunctionRef, List> value;
 
   Datum() = default;
   template <typename T> Datum(T v) : value(std::move(v)) {}
@@ -55,13 +79,11 @@ struct Operand {
   Span span;
 };
 
-inline constexpr double largest_whole = 9007199254740992.0; // 2^53: beyond, not every integer is a double
-
-std::string number_text(double value);              // "3", "0.1"
+std::string number_text(const Number &value);       // "3", "0.1"
 std::string datum_text(const Datum &datum);         // as it would be written: "3", "[1, 2]", "true"; tensors by their type
 std::string kind_text(const Datum &datum);          // for messages: "f32[3,4]", "the number 3", "a list", "a function"
 std::string operand_text(const Span &span);         // "`x + 1`", or "" where the text is long
-std::optional<int64_t> whole(double value);         // the number as an integer, if it is one (up to 2^53)
+std::optional<int64_t> whole(const Number &value);  // the number as an integer, if it is one (that is not exact: up to 2^53)
 bool same_constant(const Datum &a, const Datum &b); // equality of compile-time data; tensors are never equal
 
 } // namespace nnc

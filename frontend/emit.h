@@ -70,6 +70,8 @@ public:
   TensorRef sliced(const TensorRef &tensor, const std::vector<AxisRange> &ranges, const Span &at);
   // Whole numbers as i32; an error for other tensors.
   TensorRef places(const Operand &index);
+  // An error if the axis has places beyond those of an i32.
+  void need_places(const Type &type, int64_t axis, const Span &at);
 
   // ---- reductions (reductions.cpp)
   TensorRef reduce(Op op, const Operand &operand, const Shape &axes, bool keepdims, const Span &at);
@@ -106,6 +108,6 @@ bool is_compile_time(const Datum &datum);
 // What two of a kind meet in: the wider, which is neither if both are for storage only and differ.
 DType common_dtype(DType a, DType b);
 // Can a tensor of `dtype` hold this number?
-bool holds(DType dtype, double number);
+bool holds(DType dtype, const Number &number);
 
 } // namespace nnc

@@ -1,4 +1,5 @@
-// Compile-time arithmetic. Numbers are doubles with Python's `/`, `//` and `%`; strings and lists can only be compared.
+// Compile-time arithmetic, with Python's `/`, `//` and `%`: exact on whole numbers, else on doubles. Strings and lists can only
+// be compared.
 #include "frontend/emit.h"
 
 #include <cmath>
@@ -11,15 +12,78 @@ namespace {
 using ast::BinaryOp;
 using ast::UnaryOp;
 
-std::optional<Datum> fold_numbers(Trace &trace, BinaryOp op, double a, double b, const Span &at) {
+// Of whole numbers. None: the result is no whole number; an error where it is one beyond 64 bits.
+std::optional<Datum> fold_whole(Trace &trace, BinaryOp op, int64_t a, int64_t b, const Span &at) {
+  int64_t result = 0;
+  bool overflows = false;
+  switch (op) {
+  case BinaryOp::pow:
+    if (b < 0)
+      return std::nullopt;
+    result = 1;
+    if (a >= -1 && a <= 1)
+      b = a == -1 ? b % 2 : std::min<int64_t>(b, 1);
+    for (; b > 0 && !overflows; --b)
+      overflows = __builtin_mul_overflow(result, a, &result);
+    break;
+  case BinaryOp::mul:
+    overflows = __builtin_mul_overflow(a, b, &result);
+    break;
+  case BinaryOp::div:
+    if (b == -1)
+      overflows = __builtin_sub_overflow(0, a, &result);
+    else if (a % b != 0)
+      return std::nullopt;
+    else
+      result = a / b;
+    break;
+  case BinaryOp::floor_div:
+    if (b == -1)
+      overflows = __builtin_sub_overflow(0, a, &result);
+    else
+      result = a / b - (a % b != 0 && (a < 0) != (b < 0));
+    break;
+  case BinaryOp::rem:
+    result = b == -1 ? 0 : a % b;
+    if (result != 0 && (result < 0) != (b < 0))
+      result += b;
+    break;
+  case BinaryOp::add:
+    overflows = __builtin_add_overflow(a, b, &result);
+    break;
+  case BinaryOp::sub:
+    overflows = __builtin_sub_overflow(a, b, &result);
+    break;
+  case BinaryOp::lt:
+    return a < b;
+  case BinaryOp::le:
+    return a <= b;
+  case BinaryOp::gt:
+    return a > b;
+  case BinaryOp::ge:
+    return a >= b;
+  default:
+    return std::nullopt;
+  }
+  if (overflows)
+    trace.fail(at, fmt::format("{0} {1} {2} is beyond 2^63 - 1, the largest whole number; as a float it is {0}.0 {1} {2}", a,
+                               ast::spelling(op), b));
+  return Number::whole(result);
+}
+
+std::optional<Datum> fold_numbers(Trace &trace, BinaryOp op, const Number &left, const Number &right, const Span &at) {
+  const double a = left, b = right;
   if (b == 0 && (op == BinaryOp::div || op == BinaryOp::floor_div || op == BinaryOp::rem))
-    trace.fail(at, fmt::format("{} {} 0: division by zero", number_text(a), ast::spelling(op)));
+    trace.fail(at, fmt::format("{} {} 0: division by zero", number_text(left), ast::spelling(op)));
+  if (left.exact && right.exact)
+    if (std::optional<Datum> result = fold_whole(trace, op, *left.exact, *right.exact, at))
+      return result;
   switch (op) {
   case BinaryOp::pow: {
     const double power = std::pow(a, b);
     if (std::isnan(power) && !std::isnan(a) && !std::isnan(b))
-      trace.fail(at, fmt::format("{} ** {} is no real number", number_text(a), number_text(b)));
-    return power;
+      trace.fail(at, fmt::format("{} ** {} is no real number", number_text(left), number_text(right)));
+    return Number(power);
   }
   case BinaryOp::mul:
     return a * b;
@@ -58,8 +122,8 @@ Datum fold_binary(Trace &trace, BinaryOp op, const Operand &left, const Operand 
   if (op == BinaryOp::logical_and || op == BinaryOp::logical_or) {
     if (a.is<bool>() && b.is<bool>())
       return op == BinaryOp::logical_and ? *a.as<bool>() && *b.as<bool>() : *a.as<bool>() || *b.as<bool>();
-  } else if (a.is<double>() && b.is<double>()) {
-    if (std::optional<Datum> result = fold_numbers(trace, op, *a.as<double>(), *b.as<double>(), at))
+  } else if (a.is<Number>() && b.is<Number>()) {
+    if (std::optional<Datum> result = fold_numbers(trace, op, *a.as<Number>(), *b.as<Number>(), at))
       return *result;
   }
   const bool lists = a.is<List>() || b.is<List>(), bools = op == BinaryOp::logical_and || op == BinaryOp::logical_or;
@@ -70,8 +134,8 @@ Datum fold_binary(Trace &trace, BinaryOp op, const Operand &left, const Operand 
 }
 
 Datum fold_unary(Trace &trace, UnaryOp op, const Operand &operand, const Span &at) {
-  if (const auto *number = operand.datum.as<double>(); number && op != UnaryOp::logical_not)
-    return op == UnaryOp::minus ? -*number : *number;
+  if (const auto *number = operand.datum.as<Number>(); number && op != UnaryOp::logical_not)
+    return op == UnaryOp::plus ? *number : number->exact ? Number::whole(-*number->exact) : Number(-number->value);
   if (const auto *boolean = operand.datum.as<bool>(); boolean && op == UnaryOp::logical_not)
     return !*boolean;
   trace.fail(at, fmt::format("`{}` of {}: only {}", ast::spelling(op), kind_text(operand.datum),

@@ -84,6 +84,7 @@ std::vector<AxisRange> Emit::ranges_of(const TensorRef &tensor, const std::vecto
       ranges.push_back({from_front(trace, s, whole_number(s.index, "an index"), size, of, note), 1, 1, false});
       continue;
     }
+    need_places(tensor.type, static_cast<int64_t>(ranges.size()), s.span);
     const TensorRef place = checked_places(s, size, of, note);
     for (const AxisRange &range : ranges)
       if (place.type.rank() > 0 && range.place && range.place->type.rank() > 0)
@@ -102,6 +103,11 @@ TensorRef Emit::places(const Operand &index) {
   if (!is_integer(places.type.dtype))
     trace.fail(index.span, fmt::format("an index must be whole numbers, not {}; write i32(…)", type_text(places.type)));
   return converted(places, DType::i32, index.span);
+}
+
+void Emit::need_places(const Type &type, int64_t axis, const Span &at) {
+  if (type.shape[axis] > INT32_MAX)
+    trace.fail(at, fmt::format("axis {} of {} has more than the 2^31 - 1 places that an i32 can count", axis, type_text(type)));
 }
 
 // Places in an axis of `size` elements.

@@ -152,7 +152,7 @@ Datum Lowering::constant(const ast::Const &item) {
     if (value.is<FunctionRef>() || value.is<DType>())
       trace.fail(item.value->span, fmt::format("a const is a number, bool, string or list, not {}", kind_text(value)));
     if (auto set = set_.find(&item); set != set_.end()) {
-      if (!(value.is<double>() || value.is<bool>()) || value.value.index() != set->second.value.index())
+      if (!(value.is<Number>() || value.is<bool>()) || value.value.index() != set->second.value.index())
         trace.fail(item.name.span, fmt::format("`const {}` is {} and cannot be set to {}", item.name.text, kind_text(value),
                                                datum_text(set->second)));
       value = set->second;

@@ -20,11 +20,8 @@ Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(loweri
 
 Datum Lowering::eval(const ast::Expr &expr) {
   const Nesting nesting(*this, expr.span);
-  if (auto *number = expr.as<ast::Number>()) {
-    if (number->integer && *number->integer > static_cast<int64_t>(largest_whole))
-      trace.fail(expr.span, "numbers beyond 2^53 are not exact");
-    return number->value;
-  }
+  if (auto *number = expr.as<ast::Number>())
+    return number->integer ? Number::whole(*number->integer) : Number(number->value);
   if (auto *string = expr.as<ast::String>())
     return string->text;
   if (auto *boolean = expr.as<ast::Bool>())
@@ -169,7 +166,7 @@ Datum Lowering::eval_binary(const ast::Binary &binary) {
                fmt::format("a list of {} numbers is too long; a loop that long is a `scan`", end - first));
   std::vector<Datum> numbers;
   for (int64_t i = first; i < end; ++i)
-    numbers.emplace_back(static_cast<double>(i));
+    numbers.emplace_back(Number::whole(i));
   return make_list(std::move(numbers));
 }
 

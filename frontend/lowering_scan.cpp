@@ -65,7 +65,7 @@ TensorRef Lowering::sequence(const ast::Expr &expr) {
     const int64_t first = emit.whole_number(operand(*range->left), "the start"),
                   end = emit.whole_number(operand(*range->right), "the end");
     if (end <= first)
-      trace.fail(expr.span, fmt::format("a loop over {}..{} has no step", first, end));
+      trace.fail(expr.span, fmt::format("a loop over {}..{} has no step, and a tensor no axis of size 0", first, end));
     if (end > INT32_MAX || first < INT32_MIN)
       trace.fail(expr.span, fmt::format("a loop over {}..{}: its numbers must fit into i32", first, end));
     Builder &b = emit.at(expr.span);
@@ -79,7 +79,7 @@ TensorRef Lowering::sequence(const ast::Expr &expr) {
                                       kind_text(given.datum)));
   bool all_whole = given.datum.list() && !given.datum.list()->empty();
   for (size_t i = 0; all_whole && i < given.datum.list()->size(); ++i) {
-    const auto *number = (*given.datum.list())[i].as<double>();
+    const auto *number = (*given.datum.list())[i].as<Number>();
     all_whole = number && whole(*number);
     if ((*given.datum.list())[i].is<TensorRef>())
       trace.fail(expr.span, "`scan` goes along one tensor; a list of tensors is for `for`");
@@ -132,7 +132,7 @@ void Lowering::next_values(const std::string &name, const Binding &binding, cons
                start, "it starts here");
   };
   if (const auto *tensor = before.as<TensorRef>()) {
-    if (!after.is<TensorRef>() && !(after.is<double>() || after.is<bool>()))
+    if (!after.is<TensorRef>() && !(after.is<Number>() || after.is<bool>()))
       fail("what is carried keeps its type");
     const TensorRef value =
         emit.tensor({after, binding.at}, after.is<TensorRef>() ? std::nullopt : std::optional(tensor->type.dtype));
@@ -156,6 +156,10 @@ void Lowering::next_values(const std::string &name, const Binding &binding, cons
 void Lowering::run_scan(const ast::Loop &loop) {
   if (emit.draft == init_.get())
     trace.fail(loop.word, "an initialiser has no loop");
+  if (const auto *range = loop.sequence->as<ast::Binary>();
+      range && range->op == ast::BinaryOp::range && loop.targets.empty() &&
+      emit.whole_number(operand(*range->right), "the end") <= emit.whole_number(operand(*range->left), "the start"))
+    return; // no step: what would be carried stays as it is
   int64_t steps = 0;
   const std::vector<TensorRef> along = sequences(loop, steps);
   std::set<std::string> assigned, carried;
@@ -215,7 +219,7 @@ void Lowering::run_scan(const ast::Loop &loop) {
         stacks.push_back(emit.value(tensor, loop.targets[i].span));
         return Datum(tensor);
       });
-      if (yields[i][0].is<double>() || yields[i][0].is<bool>()) {
+      if (yields[i][0].is<Number>() || yields[i][0].is<bool>()) {
         yields[i][0] = emit.tensor({yields[i][0], loop.targets[i].span});
         stacks.push_back(yields[i][0].as<TensorRef>()->value);
       }

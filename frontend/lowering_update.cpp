@@ -34,7 +34,7 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
   Builder &b = emit.at(at);
   const bool list = xs.datum.is<List>();
   std::vector<Datum> results;
-  if (y.datum.is<double>()) { // a constant
+  if (y.datum.is<Number>()) { // a constant
     for (const TensorRef &x : by)
       results.push_back(emit.ref(b.like(x.value, 0)));
     return list ? make_list(std::move(results)) : results[0];

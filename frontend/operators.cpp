@@ -22,17 +22,17 @@ const Type *tensor_type(const Operand &operand) {
   return tensor ? &tensor->type : nullptr;
 }
 
-double smallest(DType dtype) {
+int64_t smallest(DType dtype) {
   return dtype == DType::u8    ? 0
          : dtype == DType::i8  ? std::numeric_limits<int8_t>::min()
-         : dtype == DType::i32 ? static_cast<double>(std::numeric_limits<int32_t>::min())
-                               : static_cast<double>(std::numeric_limits<int64_t>::min());
+         : dtype == DType::i32 ? std::numeric_limits<int32_t>::min()
+                               : std::numeric_limits<int64_t>::min();
 }
-double largest(DType dtype) {
+int64_t largest(DType dtype) {
   return dtype == DType::u8    ? 255
          : dtype == DType::i8  ? std::numeric_limits<int8_t>::max()
-         : dtype == DType::i32 ? static_cast<double>(std::numeric_limits<int32_t>::max())
-                               : static_cast<double>(std::numeric_limits<int64_t>::max());
+         : dtype == DType::i32 ? std::numeric_limits<int32_t>::max()
+                               : std::numeric_limits<int64_t>::max();
 }
 
 BinaryOp mirrored(BinaryOp op) {
@@ -51,7 +51,7 @@ BinaryOp mirrored(BinaryOp op) {
 }
 
 // `x op number` for every x between low and high, if it is the same for all of them.
-std::optional<bool> decided_for(BinaryOp op, double low, double high, double number) {
+std::optional<bool> decided_for(BinaryOp op, int64_t low, int64_t high, int64_t number) {
   switch (op) {
   case BinaryOp::lt:
     return high < number ? std::optional(true) : low >= number ? std::optional(false) : std::nullopt;
@@ -110,7 +110,7 @@ Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const
     throw Poisoned{};
   if (is_compile_time(left.datum) && is_compile_time(right.datum)) {
     const Datum result = fold_binary(trace, op, left, right, at);
-    if (const auto *number = result.as<double>(); number && op == BinaryOp::div && !whole(*number))
+    if (const auto *number = result.as<Number>(); number && op == BinaryOp::div && !whole(*number))
       quotients_[*number] = fmt::format("{} / {}", datum_text(left.datum), datum_text(right.datum));
     return result;
   }
@@ -156,13 +156,13 @@ Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const
 
 // A comparison with a number that the integer dtype's range decides: `label < 1000` of a u8.
 std::optional<Datum> Emit::decided(BinaryOp op, const Operand &left, const Operand &right, const Span &at) {
-  const auto *number = right.datum.as<double>();
+  const auto *number = right.datum.as<Number>();
   const Type *type = tensor_type(left);
   if (!number)
-    return left.datum.is<double>() ? decided(mirrored(op), right, left, at) : std::nullopt;
+    return left.datum.is<Number>() ? decided(mirrored(op), right, left, at) : std::nullopt;
   if (!is_integer(type->dtype) || !whole(*number))
     return std::nullopt;
-  const std::optional<bool> result = decided_for(op, smallest(type->dtype), largest(type->dtype), *number);
+  const std::optional<bool> result = decided_for(op, smallest(type->dtype), largest(type->dtype), *whole(*number));
   if (!result)
     return std::nullopt;
   return ref(this->at(at).constant_int(Type{DType::boolean, type->shape}, *result));
@@ -206,14 +206,14 @@ Datum Emit::logical(BinaryOp op, const Operand &left, const Operand &right, cons
 
 // x ** n for a small whole n is multiplications, x ** 0.5 a root; the rest is exp(y * log(x)).
 Datum Emit::power(const Operand &base, const Operand &exponent, const Span &at) {
-  const auto *number = exponent.datum.as<double>();
+  const auto *number = exponent.datum.as<Number>();
   if (const Type *type = tensor_type(base); number && type) {
     const TensorRef x = tensor(base);
     Builder &b = this->at(at);
-    if (is_integer(type->dtype) && (!whole(*number) || *number < 0 || *number > largest_multiplied_power))
+    if (is_integer(type->dtype) && (!whole(*number) || number->value < 0 || number->value > largest_multiplied_power))
       trace.fail(at, fmt::format("{} ** {}: whole numbers have whole exponents in 0..{}", type_text(*type), number_text(*number),
                                  largest_multiplied_power + 1));
-    if (std::optional<int64_t> n = whole(std::abs(*number)); n && *n <= largest_multiplied_power) {
+    if (std::optional<int64_t> n = whole(std::abs(number->value)); n && *n <= largest_multiplied_power) {
       Value result, square = x.value; // square is x ** (2 ** i)
       for (int64_t rest = *n; rest > 0; rest /= 2) {
         if (rest % 2)
@@ -223,17 +223,17 @@ Datum Emit::power(const Operand &base, const Operand &exponent, const Span &at) 
       }
       if (!result)
         result = b.like(x.value, 1);
-      return ref(*number < 0 ? b.div(b.like(x.value, 1), result) : result);
+      return ref(number->value < 0 ? b.div(b.like(x.value, 1), result) : result);
     }
     if (std::abs(*number) == 0.5) {
       const Value root = b.op(Op::sqrt, {x.value});
-      return ref(*number < 0 ? b.div(b.like(x.value, 1), root) : root);
+      return ref(number->value < 0 ? b.div(b.like(x.value, 1), root) : root);
     }
   }
-  const auto *base_number = base.datum.as<double>();
+  const auto *base_number = base.datum.as<Number>();
   if (!is_float((tensor_type(base) ? tensor_type(base) : tensor_type(exponent))->dtype))
     trace.fail(at, fmt::format("`**` with exponents of a tensor needs floats; write f32(…)"));
-  if (base_number && *base_number <= 0)
+  if (base_number && base_number->value <= 0)
     trace.fail(at, fmt::format("{} to the power of a tensor: the base must be positive", number_text(*base_number)));
   Operand log = base;
   if (base_number)

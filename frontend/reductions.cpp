@@ -35,6 +35,8 @@ TensorRef Emit::reduce(Op op, const Operand &operand, const Shape &axes, bool ke
   else if (op == Op::variance && !is_float(dtype))
     trace.fail(at, fmt::format("`var` of {}; write f32(…)", type_text(x.type)));
 
+  if (op == Op::argmax)
+    need_places(x.type, axes[0], at);
   const Shape &shape = x.type.shape;
   Shape kept, reduced;
   bool trivial = op != Op::argmax && op != Op::variance; // one element each: the reduction is a reshape

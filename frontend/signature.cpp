@@ -87,7 +87,7 @@ Datum Lowering::check_kind(const ast::Parameter &parameter, const Operand &argum
   };
   switch (*parameter.kind) {
   case ast::Kind::integer:
-    need(datum.is<double>(), "a whole number");
+    need(datum.is<Number>(), "a whole number");
     break;
   case ast::Kind::boolean:
     need(datum.is<bool>(), "true or false");
@@ -139,7 +139,7 @@ Datum Lowering::bind_typed(const ast::Parameter &parameter, const Operand &argum
 
   const auto *tensor = argument.datum.as<TensorRef>();
   if (!tensor && elementwise && !argument.datum.is<List>()) { // a number stays one, and meets what it meets in the body
-    const auto *number = argument.datum.as<double>();
+    const auto *number = argument.datum.as<Number>();
     if (dtype && (number ? !holds(*dtype, *number) : !is_bool(*dtype)))
       fail(fmt::format("`{}` is {}, {}", parameter.name.text, dtype_name(*dtype), given(argument)));
     return argument.datum;

@@ -206,10 +206,18 @@ Type infer_concat(const Query &q) {
   return checked_type(q.dtype(), std::move(shape));
 }
 
+// Places are i32.
+void need_places(const Query &q, const Shape &shape, int64_t axis) {
+  if (shape[axis] > INT32_MAX)
+    fail(q, "axis {} of {} has more than the 2^31 - 1 places that an i32 can count", axis, shape_text(shape));
+}
+
 Type infer_iota(const Query &q) {
   if (q.attrs.dtype != DType::i32 && q.attrs.dtype != DType::i64)
     fail(q, "i32 or i64 only, not {}", dtype_name(q.attrs.dtype));
   need_axis(q, q.attrs.shape);
+  if (q.attrs.dtype == DType::i32)
+    need_places(q, q.attrs.shape, q.attrs.axis);
   return checked_type(q.attrs.dtype, q.attrs.shape);
 }
 
@@ -258,6 +266,7 @@ Shape gathered_shape(const Query &q, const Shape &whole, const Shape &index) {
   need_dtype(q, 1, DType::i32);
   if (whole[q.attrs.axis] == 0)
     fail(q, "axis {} of {} is empty", q.attrs.axis, shape_text(whole));
+  need_places(q, whole, q.attrs.axis);
   Shape shape(whole.begin(), whole.begin() + q.attrs.axis);
   shape.insert(shape.end(), index.begin(), index.end());
   shape.insert(shape.end(), whole.begin() + q.attrs.axis + 1, whole.end());
@@ -278,6 +287,7 @@ Type infer_scatter_add(const Query &q) {
 Type infer_argsort(const Query &q) {
   need_number(q);
   need_axis(q, q.shape());
+  need_places(q, q.shape(), q.attrs.axis);
   return {DType::i32, q.shape()};
 }
 
@@ -309,6 +319,7 @@ Type infer_argmax(const Query &q) {
     fail(q, "exactly one axis, not {}", q.attrs.axes.size());
   if (q.shape()[q.attrs.axes[0]] == 0)
     fail(q, "axis {} of {} is empty", q.attrs.axes[0], shape_text(q.shape()));
+  need_places(q, q.shape(), q.attrs.axes[0]);
   return {DType::i32, std::move(result.shape)};
 }
 
