@@ -254,12 +254,11 @@ func f(%x: f32[3000,8] input) -> (s = %s, t = %t) {
   %t = sum(%y, axes=[0]) : f32[8]
 })");
   const Plan plan = plan_of(sample.module);
-  Tensor x = Tensor::filled(Type{DType::f32, {3000, 8}}, -1);
+  Tensor x = expanded(Tensor::filled(Type{DType::f32, {3000, 8}}, -1));
   x.set(100 * 8 + 3, -INFINITY);
   x.set(200 * 8 + 4, NAN);
   for (int64_t i = 0; i < 3000; ++i)
     x.set(i * 8 + 5, 3e38);
-  x = expanded(x);
   for (const std::string &cpu : runnable_cpus()) {
     const LoadedCode code = load_jit(compile_plan(plan, make_target(cpu)));
     const RunResult result = run_code(code, plan, 0, {&x, 1}, {});

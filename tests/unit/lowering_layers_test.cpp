@@ -144,6 +144,26 @@ TEST(LoweringLayers, Positions) {
   expect_near(results.at("one"), {r[8], r[9], r[10], r[11]});
 }
 
+// Beside f64 the tables of positions are exact.
+TEST(LoweringLayers, PositionsInDouble) {
+  Interpreted model(runnable("entry go(x: f64[400, 4]) {\n"
+                             "  return p = x + sinusoidal(400, 4), r = rotary(x + 1), l = x[0] + linspace(0, 0.3, 4)\n}\n"));
+  const auto results = model.call("go", {Tensor::filled(Type{DType::f64, {400, 4}}, 0)});
+  std::vector<double> p, r(1600);
+  for (int s = 0; s < 400; ++s)
+    for (int i = 0; i < 2; ++i) {
+      const double angle = s / std::pow(10000, 2 * i / 4.0);
+      p.push_back(std::sin(angle));
+      p.push_back(std::cos(angle));
+      r[4 * s + i] = std::cos(angle) - std::sin(angle);
+      r[4 * s + 2 + i] = std::cos(angle) + std::sin(angle);
+    }
+  expect_near(results.at("p"), p, 1e-12);
+  expect_near(results.at("r"), r, 1e-12);
+  const double step = 0.3 / 3; // as NumPy has it, bit for bit
+  expect_near(results.at("l"), {0, step, 2 * step, 0.3}, 0);
+}
+
 TEST(LoweringLayers, LossesOnProbabilities) {
   Interpreted model(
       runnable("entry go(x: f32[2, 3], t: f32[2, 3], label: i32[2], p: f32[3], q: f32[3]) {\n"

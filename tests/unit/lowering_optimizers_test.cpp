@@ -59,7 +59,7 @@ TEST(LoweringOptimizers, FollowTheirFormulas) {
         p[i] = rule(p[i], g[i], memory[i]);
       }
       model.call("go", {tensor(DType::f64, {3}, g)});
-      expect_near(model.state("w"), p, 1e-6); // step numbers are f32
+      expect_near(model.state("w"), p, 1e-14);
     }
   }
 }
@@ -77,6 +77,37 @@ TEST(LoweringOptimizers, Schedules) {
     expect_near(rates.at("b"), {0.5 * std::pow(0.9, t)}, 1e-6);
     expect_near(rates.at("c"), {0.1 + 0.4 * wave(t / 100.0)}, 1e-6);
     expect_near(rates.at("d"), {t < 20 ? 0.5 * (t + 1) / 20 : 0.5 * wave((t - 20) / 80.0)}, 1e-6);
+  }
+}
+
+// Rates are as exact as what they meet.
+TEST(LoweringOptimizers, SchedulesInDouble) {
+  Interpreted model(
+      runnable("entry go(t: i32, x: f64[1]) {\n"
+               "  return a = x + step_rate(t, 0.5, 10), b = x + exponential_rate(t, 0.5, 0.9),\n"
+               "    c = x + cosine_rate(t, 0.5, 100, last = 0.1), d = x + cosine_rate(t, 0.5, steps = 100, warmup = 3)\n}\n"));
+  const auto wave = [](double part) { return 0.5 * (1 + std::cos(3.141592653589793 * std::min(1.0, part))); };
+  for (int t : {0, 1, 19, 20, 60, 100}) {
+    SCOPED_TRACE(t);
+    const auto rates = model.call("go", {Tensor::filled_int(Type{DType::i32, {}}, t), Tensor::filled(Type{DType::f64, {1}}, 0)});
+    expect_near(rates.at("a"), {0.5 * std::pow(0.1, t / 10)}, 1e-15);
+    expect_near(rates.at("b"), {0.5 * std::pow(0.9, t)}, 1e-15);
+    expect_near(rates.at("c"), {0.1 + 0.4 * wave(t / 100.0)}, 1e-15);
+    expect_near(rates.at("d"), {t < 3 ? 0.5 * (t + 1) / 3 : 0.5 * wave((t - 3) / 97.0)}, 1e-15);
+  }
+}
+
+// In f32, where 1 - 0.999 ** t has to keep its digits.
+TEST(LoweringOptimizers, FirstStepsOfAdam) {
+  Interpreted model(runnable("param w: f32[1] = zeros()\nentry go(g: f32[1]) { update adam(params(w), [g]) }\n"));
+  double p = 0, m = 0, v = 0;
+  for (int t = 1; t <= 5; ++t) {
+    const double g = static_cast<float>(std::sin(t));
+    m = 0.9 * m + 0.1 * g;
+    v = 0.999 * v + 0.001 * g * g;
+    p -= 0.001 * m / (1 - std::pow(0.9, t)) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
+    model.call("go", {f32s({1}, {g})});
+    expect_near(model.state("w"), {p}, 1e-6 * std::abs(p));
   }
 }
 

@@ -257,6 +257,39 @@ TEST(LoweringValues, ShapesAndArrays) {
   });
 }
 
+// Whole numbers of 64 bits, which no double holds.
+TEST(LoweringValues, WholeNumbersAreExact) {
+  Interpreted model(runnable("const top = 9223372036854775807\n"
+                             "entry go(x: i64[2], y: i32[8], z: u8[3]) {\n"
+                             "  require top == 2 ** 62 + (2 ** 62 - 1) and top - 1 < top, \"{top}\"\n"
+                             "  require (2 ** 53 + 1) % 2 == 1 and -(2 ** 53 + 1) // 2 == -4503599627370497, \"floored\"\n"
+                             "  require (2 ** 53 + 2) / 2 == 2 ** 52 + 1 and 7 / 2 == 3.5 and 2 ** -1 == 0.5, \"divided\"\n"
+                             "  return a = x + 9007199254740993, b = i64([9007199254740993, -top - 1]), c = i64(top) + x,\n"
+                             "    d = x < 9223372036854775806, m = mean(y), n = mean(z), p = mean(x), q = cumsum(z)\n}\n"));
+  Tensor x(Type{DType::i64, {2}});
+  x.set_int(0, 0);
+  x.set_int(1, INT64_MAX - 1);
+  const auto results =
+      model.call("go", {x, Tensor::filled_int(Type{DType::i32, {8}}, 1 << 30), tensor(DType::u8, {3}, {200, 255, 250})});
+  const auto at = [&](const char *name, int64_t i) { return expanded(results.at(name)).get_int(i); };
+  EXPECT_EQ(at("a", 0), 9007199254740993);
+  EXPECT_EQ(at("b", 0), 9007199254740993);
+  EXPECT_EQ(at("b", 1), INT64_MIN);
+  EXPECT_EQ(at("c", 0), INT64_MAX);
+  EXPECT_EQ(numbers(results.at("d")), (std::vector<double>{1, 0}));
+  EXPECT_EQ(numbers(results.at("m")), (std::vector<double>{1 << 30}));
+  EXPECT_EQ(numbers(results.at("n")), (std::vector<double>{235}));
+  EXPECT_EQ(numbers(results.at("p")), (std::vector<double>{0x1p62}));
+  EXPECT_EQ(numbers(results.at("q")), (std::vector<double>{200, 455, 705}));
+}
+
+// A loop of no step leaves what it would carry.
+TEST(LoweringValues, NoStep) {
+  Interpreted model(runnable("entry go(x: f32[2]) {\n"
+                             "  y = x\n  scan i in 0..0 { y = y + f32(i) }\n  for i in 0..0 { y = y + i }\n  return y\n}\n"));
+  expect_near(model.call("go", {f32s({2}, {1, 2})}).at("y"), {1, 2});
+}
+
 TEST(LoweringValues, MatrixProducts) {
   check({
       {"a @ b", "f32[2]", {140, 320}},
