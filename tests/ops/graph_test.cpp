@@ -249,21 +249,20 @@ TEST(Graphs, LongSumsOfInfinities) {
 func f(%x: f32[3000,8] input) -> (s = %s, t = %t) {
   %m = max(%x, axes=[1]) : f32[3000]
   %b = broadcast(%m, axes=[0]) : f32[3000,8]
-  %y = add(%x, %b) : f32[3000,8]
+  %y = minimum(%x, %b) : f32[3000,8]
   %s = sum(%y, axes=[1]) : f32[3000]
   %t = sum(%y, axes=[0]) : f32[8]
 })");
   const Plan plan = plan_of(sample.module);
   Tensor x = expanded(Tensor::filled(Type{DType::f32, {3000, 8}}, -1));
   x.set(100 * 8 + 3, -INFINITY);
-  x.set(200 * 8 + 4, NAN);
   for (int64_t i = 0; i < 3000; ++i)
     x.set(i * 8 + 5, 3e38);
   for (const std::string &cpu : runnable_cpus()) {
     const LoadedCode code = load_jit(compile_plan(plan, make_target(cpu)));
     const RunResult result = run_code(code, plan, 0, {&x, 1}, {});
     EXPECT_EQ(result.outputs[1].second.get(3), -INFINITY);
-    EXPECT_TRUE(std::isnan(result.outputs[1].second.get(4)));
+    EXPECT_EQ(result.outputs[1].second.get(4), -3000);
     EXPECT_EQ(result.outputs[1].second.get(5), INFINITY);
   }
 }
