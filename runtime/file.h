@@ -2,11 +2,13 @@
 // whole new file or the old one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace nnc {
 
@@ -30,6 +32,8 @@ public:
   void read(void *to, uint64_t count, const char *what);
   // The first bytes of the file, or fewer where it is shorter; the position does not move. To be asked at the start.
   std::string peek(uint64_t count);
+  // Memory for what the file holds, or an error that names the file.
+  void take_memory(std::vector<std::byte> &memory, uint64_t bytes) const;
   [[noreturn]] void fail(const std::string &what) const { throw FileError(name_, what); }
 
 private:
@@ -42,8 +46,9 @@ private:
 // The whole file as text.
 std::string read_file(const std::string &name);
 
-// A file written under a temporary name beside its own; `commit` renames it. Without a commit, the temporary file goes
-// and the target stays as it was. Devices and pipes are written directly: they cannot be replaced.
+// A file written under a temporary name beside its own, or none; `commit` gives it its own. Without a commit, the temporary
+// file goes and the target stays as it was. It gets the permissions of the file it replaces, but for setuid and setgid; a
+// symbolic link stays, and where it leads is written. Devices and pipes are written directly: they cannot be replaced.
 class OutputFile {
 public:
   explicit OutputFile(std::string name);
@@ -63,6 +68,7 @@ private:
   std::string target_;    // `name_` with symbolic links followed
   std::string temporary_; // the file beside it, where that has a name
   bool nameless_ = false; // it has none before `commit`
+  int lock_ = -1;         // on the file, while it may have a name that is not its own
   std::FILE *stream_ = nullptr;
 };
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import json
 import math
@@ -116,7 +117,29 @@ def write(file: str | os.PathLike, tensors: dict[str, tuple[str, np.ndarray]]) -
         raise OSError(error.errno, error.strerror, os.fspath(file)) from None  # not the temporary file
 
 
-_serials = itertools.count()
+def _remove_if_left(name: str) -> None:
+    """What a run that was killed left under this name: who still writes to it holds a lock."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.lstat(name)):  # it was not renamed in between
+                os.unlink(name)
+        finally:
+            os.close(descriptor)
+
+
+def _open_temporary(folder: str):
+    # The name does not grow with the target's, which may be as long as the file system allows.
+    for serial in itertools.count():
+        name = os.path.join(folder, f".nnc-{serial}.tmp")
+        _remove_if_left(name)
+        with contextlib.suppress(FileExistsError):
+            stream = open(name, "xb")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if os.fstat(stream.fileno()).st_nlink:
+                return name, stream
+            stream.close()  # removed as one that was left, before we had the lock
 
 
 def _write_file(file: str, parts: Iterable[bytes]) -> None:
@@ -134,19 +157,16 @@ def _write_file(file: str, parts: Iterable[bytes]) -> None:
     if mode is not None and not os.access(file, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     target = os.path.realpath(file)
-    # It does not grow with the target's name, which may be as long as the file system allows.
-    stream = None
-    while not stream:
-        temporary = os.path.join(os.path.dirname(target), f".nnc-{os.getpid()}-{next(_serials)}.tmp")
-        with contextlib.suppress(FileExistsError):  # left by a process that had the same number and was killed
-            stream = open(temporary, "xb")
+    temporary, stream = _open_temporary(os.path.dirname(target))
     try:
         with stream:
             if mode is not None:
                 with contextlib.suppress(OSError):
-                    os.fchmod(stream.fileno(), stat.S_IMODE(mode))
+                    os.fchmod(stream.fileno(), mode & 0o777)  # no rights of the owner's
             stream.writelines(parts)
-        os.replace(temporary, target)
+            stream.flush()
+            os.replace(temporary, target)  # while it is locked
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise

@@ -2,8 +2,8 @@
 
 import copy
 import ctypes
+import fcntl
 import inspect
-import itertools
 import multiprocessing
 import os
 import pickle
@@ -645,10 +645,10 @@ class States(Case):
         self.assertEqual(self.saved(long), whole)
         os.symlink(long[7:], folder / "places/link")
         os.truncate(folder / long, 0)
-        os.chmod(folder / long, 0o640)
+        os.chmod(folder / long, 0o6640)
         self.assertEqual(self.saved("places/link"), whole)
         self.assertTrue(os.path.islink(folder / "places/link"))
-        self.assertEqual(os.stat(folder / long).st_mode & 0o7777, 0o640, "the mode of the file that is replaced")
+        self.assertEqual(os.stat(folder / long).st_mode & 0o7777, 0o640, "that of the file, less setuid and setgid")
         umask = os.umask(0o027)
         self.saved("places/new")
         os.umask(umask)
@@ -674,11 +674,14 @@ class States(Case):
         self.not_saved(IsADirectoryError, folder.path)
         self.not_saved(OSError, folder / ("x" * 256))
 
-    def test_what_a_killed_process_left_is_no_obstacle(self):
-        left = folder.write(f".nnc-{os.getpid()}-0.tmp", "theirs")
-        with mock.patch("nnc._safetensors._serials", itertools.count()):
+    def test_what_a_killed_process_left_is_removed(self):
+        held, left = folder.write(".nnc-0.tmp", "held"), folder.write(".nnc-1.tmp", "left")
+        with open(held) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             self.assertEqual(self.saved("beside.safetensors"), self.saved("plain.safetensors"))
-        self.assertEqual(left.read_text(), "theirs")
+        self.assertEqual(held.read_text(), "held")
+        self.assertFalse(left.exists())
+        held.unlink()
 
     def test_a_file_that_is_read_only(self):
         os.chmod(folder.path, 0o755)
