@@ -98,7 +98,7 @@ void swap_elements(HostTensor &tensor) {
 
 } // namespace
 
-HostTensor read_idx(const std::string &name) {
+HostTensor read_idx(const std::string &name, const Expect &expect) {
   Source source(name);
   unsigned char magic[4];
   source.read(magic, sizeof magic, "the IDX magic");
@@ -120,13 +120,20 @@ HostTensor read_idx(const std::string &name) {
   if (!source.packed() && bytes != source.file().remaining())
     source.file().fail(
         fmt::format("{} needs {} bytes of data, the file has {}", tensor_type_text(tensor), bytes, source.file().remaining()));
+  // Deflate says at most 258 bytes with 2 bits.
+  constexpr uint64_t most_packed = 1032;
+  if (source.packed() && bytes / most_packed > source.file().size())
+    source.file().fail(fmt::format("{} needs {} bytes of data, which {} bytes of compressed data cannot hold",
+                                   tensor_type_text(tensor), bytes, source.file().size()));
+  if (expect)
+    expect(tensor);
 
   // Of a compressed file the size is known only at its end: take as much memory again as there is data already.
   while (tensor.bytes.size() < bytes) {
     size_t begin = tensor.bytes.size();
     uint64_t trusted = source.packed() ? std::max<size_t>(begin, 1 << 20) : bytes;
     size_t step = std::min<uint64_t>({bytes - begin, trusted, 1 << 30});
-    tensor.bytes.resize(begin + step);
+    source.file().take_memory(tensor.bytes, begin + step);
     size_t got = source.take(tensor.bytes.data() + begin, step);
     if (got != step)
       source.file().fail(fmt::format("{} needs {} bytes of data, {} are there", tensor_type_text(tensor), bytes, begin + got));

@@ -136,7 +136,7 @@ private:
 
 } // namespace
 
-HostTensor read_npy(const std::string &name) {
+HostTensor read_npy(const std::string &name, const Expect &expect) {
   InputFile file(name);
   unsigned char start[8];
   file.read(start, sizeof start, "the .npy magic and version");
@@ -164,7 +164,9 @@ HostTensor read_npy(const std::string &name) {
   uint64_t bytes = checked_bytes(name, tensor, header.shape);
   if (bytes != file.remaining())
     file.fail(fmt::format("{} needs {} bytes of data, the file has {}", tensor_type_text(tensor), bytes, file.remaining()));
-  tensor.bytes.resize(bytes);
+  if (expect)
+    expect(tensor);
+  file.take_memory(tensor.bytes, bytes);
   file.read(tensor.bytes.data(), bytes, "the data");
   check_bools(name, tensor);
   return tensor;

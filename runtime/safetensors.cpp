@@ -19,25 +19,52 @@ constexpr std::pair<std::string_view, std::string_view> dtypes[] = {{"F32", "f32
                                                                     {"BF16", "bf16"}, {"F16", "f16"}, {"I8", "i8"}};
 constexpr uint64_t longest_header = 100'000'000; // the limit of the reference implementation
 
-json parse_header(const InputFile &file, const std::string &text) {
-  // The JSON library keeps the last of equal keys; a repeated name is an error here.
-  std::vector<std::set<std::string>> keys;
-  auto watch = [&](int depth, json::parse_event_t event, json &value) {
-    if (depth > 3)
-      file.fail(fmt::format("the header's JSON is nested {} levels deep, a valid one at most 3", depth));
-    if (event == json::parse_event_t::object_start)
-      keys.emplace_back();
-    if (event == json::parse_event_t::object_end)
-      keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
-      file.fail(fmt::format("the header names `{}` twice", value.get<std::string>()));
+// Refuses what the JSON library would take: it keeps the last of equal keys, and nests without end. (Its own callback while it
+// parses would do, but looks at all earlier members of an object after each.)
+class HeaderRules : public nlohmann::json_sax<json> {
+public:
+  explicit HeaderRules(const InputFile &file) : file_(file) {}
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t &) override { return true; }
+  bool string(string_t &) override { return true; }
+  bool binary(binary_t &) override { return true; }
+  bool start_object(size_t) override { return enter(); }
+  bool key(string_t &name) override {
+    if (!levels_.back().insert(name).second)
+      file_.fail(fmt::format("the header names `{}` twice", name));
     return true;
-  };
-  try {
-    return json::parse(text, watch);
-  } catch (const json::exception &error) {
-    file.fail(fmt::format("the header is not valid JSON: {}", error.what()));
   }
+  bool end_object() override { return leave(); }
+  bool start_array(size_t) override { return enter(); }
+  bool end_array() override { return leave(); }
+  bool parse_error(size_t, const std::string &, const json::exception &error) override {
+    file_.fail(fmt::format("the header is not valid JSON: {}", error.what()));
+  }
+
+private:
+  bool enter() {
+    levels_.emplace_back();
+    if (levels_.size() > 4)
+      file_.fail(fmt::format("the header's JSON is nested {} levels deep, a valid one at most 3", levels_.size() - 1));
+    return true;
+  }
+  bool leave() {
+    levels_.pop_back();
+    return true;
+  }
+
+  const InputFile &file_;
+  std::vector<std::set<std::string>> levels_; // the keys of each object around, none of an array
+};
+
+json parse_header(const InputFile &file, const std::string &text) {
+  HeaderRules rules(file);
+  json::sax_parse(text, &rules);
+  return json::parse(text);
 }
 
 struct Entry {
@@ -129,7 +156,7 @@ SafeTensors read_safetensors(const std::string &name) {
     file.fail(fmt::format("the tensors end at byte {}, the file has {} bytes of data", covered, file.remaining()));
   for (Entry &entry : entries) {
     HostTensor &tensor = entry.named.tensor;
-    tensor.bytes.resize(entry.end - entry.begin);
+    file.take_memory(tensor.bytes, entry.end - entry.begin);
     file.read(tensor.bytes.data(), tensor.bytes.size(), "the data");
     check_bools(name, tensor);
     content.tensors.push_back(std::move(entry.named));

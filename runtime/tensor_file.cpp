@@ -52,13 +52,13 @@ void check_bools(const std::string &file, const HostTensor &tensor) {
                       fmt::format("element {} of a bool tensor is {}, must be 0 or 1", i, static_cast<int>(tensor.bytes[i])));
 }
 
-HostTensor read_tensor(const std::string &name) {
+HostTensor read_tensor(const std::string &name, const Expect &expect) {
   InputFile file(name);
   std::string start = file.peek(2);
   if (start.starts_with('\x93'))
-    return read_npy(name);
+    return read_npy(name, expect);
   if (start == std::string(2, '\0') || start == "\x1f\x8b")
-    return read_idx(name);
+    return read_idx(name, expect);
   file.fail(start.empty() ? "is empty" : "is neither .npy nor IDX, nor gzip-compressed IDX");
 }
 

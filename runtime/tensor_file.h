@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,14 +28,17 @@ size_t dtype_bytes(const std::string &dtype);
 // "f32[128,784]"; a scalar is "f32".
 std::string tensor_type_text(const HostTensor &tensor);
 
-HostTensor read_npy(const std::string &file);
+// Called with the dtype and the shape that a file has before memory is taken for its data; throws where they do not fit.
+using Expect = std::function<void(const HostTensor &header)>;
+
+HostTensor read_npy(const std::string &file, const Expect &expect = nullptr);
 void write_npy(const std::string &file, const HostTensor &tensor);
 
 // IDX, or IDX compressed with gzip: told apart by the content, not by the name.
-HostTensor read_idx(const std::string &file);
+HostTensor read_idx(const std::string &file, const Expect &expect = nullptr);
 
 // .npy or IDX, told apart by the content.
-HostTensor read_tensor(const std::string &file);
+HostTensor read_tensor(const std::string &file, const Expect &expect = nullptr);
 
 struct NamedTensor {
   std::string name;

@@ -22,7 +22,7 @@ Dataset read_data(const nnc_entry_info &entry, const Assignments &data) {
   std::vector<DataColumn> columns;
   for (const nnc_tensor_info &input : inputs(entry))
     if (const auto at = data.find(input.name); at != data.end())
-      columns.push_back({input.name, at->second, fitted(read_tensor(at->second), at->second, input, true)});
+      columns.push_back({input.name, at->second, read_fitted(at->second, input, true)});
   return Dataset(std::move(columns));
 }
 

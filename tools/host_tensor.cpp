@@ -75,29 +75,27 @@ template <typename T, typename F> void convert_floats(const HostTensor &from, Ho
   }
 }
 
+bool converts(std::string_view from, std::string_view to) {
+  return from == to || (is_float(from) && is_float(to) && to != "f64") || (is_integer(from) && is_integer(to));
+}
+
 HostTensor converted(HostTensor tensor, const std::string &file, const char *name, std::string_view dtype) {
   if (tensor.dtype == dtype)
     return tensor;
   HostTensor result{std::string(dtype), tensor.shape, {}};
-  if (is_float(tensor.dtype) && is_float(dtype) && dtype != "f64") {
-    if (dtype == "f32")
-      convert_floats<float>(tensor, result, [](float x) { return x; });
-    else
-      convert_floats<uint16_t>(tensor, result, dtype == "bf16" ? bf16_bits : f16_bits);
-    return result;
-  }
-  if (is_integer(tensor.dtype) && is_integer(dtype)) {
-    if (dtype == "u8")
-      convert_integers<uint8_t>(tensor, result, file, name);
-    else if (dtype == "i8")
-      convert_integers<int8_t>(tensor, result, file, name);
-    else if (dtype == "i32")
-      convert_integers<int32_t>(tensor, result, file, name);
-    else
-      convert_integers<int64_t>(tensor, result, file, name);
-    return result;
-  }
-  throw FileError(file, fmt::format("`{}` is {}, but the file holds {}", name, dtype, tensor.dtype));
+  if (dtype == "f32")
+    convert_floats<float>(tensor, result, [](float x) { return x; });
+  else if (is_float(dtype))
+    convert_floats<uint16_t>(tensor, result, dtype == "bf16" ? bf16_bits : f16_bits);
+  else if (dtype == "u8")
+    convert_integers<uint8_t>(tensor, result, file, name);
+  else if (dtype == "i8")
+    convert_integers<int8_t>(tensor, result, file, name);
+  else if (dtype == "i32")
+    convert_integers<int32_t>(tensor, result, file, name);
+  else
+    convert_integers<int64_t>(tensor, result, file, name);
+  return result;
 }
 
 template <typename T> void fill(std::vector<std::byte> &bytes, const auto &draw) {
@@ -132,27 +130,37 @@ bool regroups(const Shape &a, const Shape &b) {
 
 } // namespace
 
-HostTensor fitted(HostTensor tensor, const std::string &file, const nnc_tensor_info &want, bool examples) {
+void check_fit(const HostTensor &tensor, const std::string &file, const nnc_tensor_info &want, bool examples) {
   const Shape wanted(want.shape, want.shape + want.rank);
-  const size_t skip = examples ? 1 : 0;
   const bool fits = examples ? !tensor.shape.empty() && !wanted.empty() &&
                                    regroups({tensor.shape.begin() + 1, tensor.shape.end()}, {wanted.begin() + 1, wanted.end()})
                              : regroups(tensor.shape, wanted);
   if (!fits)
     throw FileError(file, fmt::format("`{}` is {}, but the file holds {}{}", want.name, tensor_text(want),
                                       tensor_type_text(tensor), examples ? " (the first dimension counts examples)" : ""));
-  Shape shape(tensor.shape.begin(), tensor.shape.begin() + skip);
-  shape.insert(shape.end(), wanted.begin() + skip, wanted.end());
+  if (const std::string_view dtype = dtype_text(want.dtype); !converts(tensor.dtype, dtype))
+    throw FileError(file, fmt::format("`{}` is {}, but the file holds {}", want.name, dtype, tensor.dtype));
+}
+
+HostTensor fitted(HostTensor tensor, const std::string &file, const nnc_tensor_info &want, bool examples) {
+  check_fit(tensor, file, want, examples);
+  Shape shape(tensor.shape.begin(), tensor.shape.begin() + (examples ? 1 : 0));
+  shape.insert(shape.end(), want.shape + shape.size(), want.shape + want.rank);
   HostTensor result = converted(std::move(tensor), file, want.name, dtype_text(want.dtype));
   result.shape = std::move(shape);
   return result;
+}
+
+HostTensor read_fitted(const std::string &file, const nnc_tensor_info &want, bool examples) {
+  const auto expect = [&](const HostTensor &header) { check_fit(header, file, want, examples); };
+  return fitted(read_tensor(file, expect), file, want, examples);
 }
 
 HostTensor input_value(const std::string &value, const nnc_tensor_info &want) {
   double number = 0;
   const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (failure != std::errc{} || end != value.data() + value.size())
-    return fitted(read_tensor(value), value, want);
+    return read_fitted(value, want);
   if (want.rank != 0)
     throw Error(fmt::format("--in {}={}: `{}` is {}, so it takes a file", want.name, value, want.name, tensor_text(want)));
   HostTensor tensor{"f64", {}, std::vector<std::byte>(sizeof number)};

@@ -13,6 +13,9 @@ namespace nnc {
 // dimension is the batch; the rest has to fit.
 HostTensor fitted(HostTensor tensor, const std::string &file, const nnc_tensor_info &want, bool examples = false);
 
+// The same of a file, whose shape is compared before memory is taken.
+HostTensor read_fitted(const std::string &file, const nnc_tensor_info &want, bool examples = false);
+
 // The value of --in NAME=VALUE: a number for a scalar, or a file (.npy, IDX, IDX compressed with gzip).
 HostTensor input_value(const std::string &value, const nnc_tensor_info &want);
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -51,7 +52,8 @@ int main(int argc, char **argv) {
       throw Error("standard output: cannot be written");
     return code;
   } catch (const std::bad_alloc &) {
-    say("out of memory");
+    const auto file = std::find_if(argv + 1, argv + argc, [](const char *word) { return !is_bare_word(word) && *word != '-'; });
+    say(file == argv + argc ? "out of memory" : fmt::format("{}: out of memory", *file));
   } catch (const std::exception &error) {
     say(error.what());
   }

@@ -275,9 +275,9 @@ std::string problem_in_file(DataFile::Kind kind, const std::string &bytes) {
     return problem;
   }
   refusable([&] { kind == DataFile::Kind::npy ? read_npy(name) : read_idx(name); });
-  refusable([&] { fitted(read_tensor(name), name, x); });
+  refusable([&] { read_fitted(name, x); });
   refusable([&] {
-    const Dataset data({{"x", name, fitted(read_tensor(name), name, x, true)}});
+    const Dataset data({{"x", name, read_fitted(name, x, true)}});
     Batches batches(data, shuffled_order(data.examples(), 1, 1), 2);
     batches.next();
   });

@@ -10,7 +10,9 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -44,7 +46,12 @@ protected:
   // The error of reading `bytes` as a file, without the file's name; "" if there is none.
   template <typename Read> std::string error(Read read, const std::string &bytes) {
     put(bytes);
-    std::string text = error_of([&] { read(path_); });
+    std::string text = error_of([&] {
+      if constexpr (std::is_invocable_v<Read, std::string, Expect>)
+        read(path_, nullptr);
+      else
+        read(path_);
+    });
     EXPECT_TRUE(text.empty() || text.starts_with(path_ + ": ")) << text;
     return text.empty() ? "" : text.substr(path_.size() + 2);
   }
@@ -226,6 +233,21 @@ TEST_F(TensorFile, IdxErrors) {
   EXPECT_EQ(error(read_idx, damaged), "cannot unpack: incorrect data check");
 }
 
+TEST_F(TensorFile, WhatDoesNotFitIsRefusedBeforeItsDataAreRead) {
+  const auto refused = [&](const std::string &bytes) {
+    put(bytes);
+    return error_of([&] {
+      read_tensor(path_, [](const HostTensor &header) {
+        EXPECT_TRUE(header.bytes.empty());
+        throw FileError("wanted", tensor_type_text(header));
+      });
+    });
+  };
+  EXPECT_EQ(refused(gzip(idx_u8).substr(0, 30)), "wanted: u8[2,3]"); // behind the header nothing can be unpacked
+  EXPECT_EQ(refused(idx_u8), "wanted: u8[2,3]");
+  EXPECT_EQ(refused(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }", "ab")), "wanted: u8[2]");
+}
+
 TEST_F(TensorFile, DamagedIdx) {
   damage(read_idx, idx_u8);
   damage(read_tensor, gzip(idx_u8));
@@ -314,7 +336,7 @@ TEST_F(TensorFile, OtherFilesAreRefused) {
 
 TEST_F(TensorFile, WritingReplacesTheFileAsAWhole) {
   write_file(path_, "old");
-  chmod(path_.c_str(), 0640);
+  chmod(path_.c_str(), 06640);
   {
     OutputFile file(path_);
     file.write("new", 3);
@@ -328,20 +350,51 @@ TEST_F(TensorFile, WritingReplacesTheFileAsAWhole) {
   EXPECT_TRUE(fs::is_symlink(link));
   struct stat status;
   ASSERT_EQ(stat(path_.c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0640u);
+  EXPECT_EQ(status.st_mode & 07777, 0640u) << "setuid and setgid are for what was there";
   write_file("/dev/null", "gone");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2);
 }
 
-TEST_F(TensorFile, WhatAKilledProcessLeftIsNoObstacle) {
-  const auto theirs = [&](int number) { return folder_ / fmt::format(".nnc-{}-{}.tmp", getpid(), number); };
-  for (int number = 0; number < 1000; ++number) // of which a process that does just this takes the first
-    std::ofstream(theirs(number)) << "theirs";
-  write_file(path_, "ours");
+TEST_F(TensorFile, ALinkToAFileThatIsNotThereMakesIt) {
+  fs::create_directory(folder_ / "below");
+  fs::create_symlink("below/second", folder_ / "first");
+  fs::create_symlink("../t", folder_ / "below/second");
+  write_file((folder_ / "first").string(), "new");
+  EXPECT_EQ(read_file(path_), "new");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "first") && fs::is_symlink(folder_ / "below/second"));
+  fs::create_symlink("round", folder_ / "round");
+  const std::string round = (folder_ / "round").string();
+  EXPECT_EQ(error_of([&] { write_file(round, "new"); }), round + ": cannot write: Too many levels of symbolic links");
+}
+
+TEST_F(TensorFile, WhatAKilledRunLeftIsRemoved) {
+  const auto named = [&](int number) { return folder_ / fmt::format(".nnc-{}.tmp", number); };
+  for (int number = 0; number < 3; ++number)
+    std::ofstream(named(number)) << "theirs";
+  const int held = open(named(0).c_str(), O_RDONLY); // another run still writes this one
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  write_file(path_, "old");
+  write_file(path_, "ours"); // which takes the place of a file, and so needs a name
   EXPECT_EQ(read_file(path_), "ours");
-  for (int number = 0; number < 1000; ++number)
-    EXPECT_EQ(read_file(theirs(number)), "theirs");
+  EXPECT_EQ(read_file(named(0)), "theirs");
+  EXPECT_FALSE(fs::exists(named(1)));
+  EXPECT_TRUE(fs::exists(named(2))) << "whose turn has not come";
+  close(held);
+}
+
+TEST_F(TensorFile, RunsThatWriteOneFileAtATimeDoNotMeet) {
+  std::vector<std::thread> runs;
+  for (int run = 0; run < 4; ++run)
+    runs.emplace_back([&, run] {
+      for (int i = 0; i < 200; ++i)
+        write_file(path_, std::string(1000, static_cast<char>('a' + run)));
+    });
+  for (std::thread &run : runs)
+    run.join();
+  const std::string text = read_file(path_);
+  EXPECT_EQ(text, std::string(1000, text[0]));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
 }
 
 TEST_F(TensorFile, ARunThatIsKilledLeavesNothing) {
@@ -366,6 +419,15 @@ TEST_F(TensorFile, AFileAboveTheMachinesMemoryIsNamed) {
     GTEST_SKIP() << "this file system has no files of 4 TB";
   const std::string error = error_of([&] { read_file(path_); });
   EXPECT_TRUE(error.starts_with(path_ + ": has 4398046511104 bytes, this machine's memory ")) << error;
+}
+
+// The steps of a reader that looks at all earlier names after each would be 10^10 here, and take minutes.
+TEST_F(TensorFile, ManyTensorsAreReadInTheTimeOfOnePass) {
+  SafeTensors content;
+  for (int i = 0; i < 100'000; ++i)
+    content.tensors.push_back({fmt::format("t{}", i), tensor("u8", {1})});
+  write_safetensors(path_, content);
+  EXPECT_EQ(read_safetensors(path_).tensors.size(), 100'000u);
 }
 
 TEST_F(TensorFile, AFullDiskIsAnError) {
