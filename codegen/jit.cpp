@@ -21,6 +21,7 @@
 #include <mutex>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace nnc {
@@ -122,9 +123,24 @@ void add_debugging(llvm::orc::LLJIT &jit, const Artefact &artefact, bool perf) {
   }
 }
 
+// Hardened processes (PR_SET_MDWE, SELinux without execmem) may not run what they have written.
+void check_memory_can_be_executed() {
+  const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void *page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED)
+    return; // loading will say it
+  const int failed = mprotect(page, size, PROT_READ | PROT_EXEC) == 0 ? 0 : errno;
+  munmap(page, size);
+  if (failed)
+    throw Error(fmt::format("cannot load compiled code: this process may not execute memory that it wrote ({}); a library is "
+                            "loaded from a file: --engine=so, or compile with -o FILE.so",
+                            std::strerror(failed)));
+}
+
 } // namespace
 
 LoadedCode load_jit(const Artefact &artefact, bool perf) {
+  check_memory_can_be_executed();
   llvm::orc::LLJITBuilder builder;
   builder.setPlatformSetUp(llvm::orc::setUpInactivePlatform); // no static constructors, no libc
   builder.setLinkProcessSymbolsByDefault(false);
