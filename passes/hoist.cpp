@@ -10,6 +10,9 @@
 // another op that gains by being one, with elementwise ops on top. After it: sums of dots and sums that no step reads, and
 // stacks behind a dot that no step reads; what they read of the loop is stacked instead. A dot of a concat is first taken apart
 // where part of it depends on slices only, as is one whose result is sliced.
+// What is computed for all steps at once is also stored for all of them. A loop in which no step waits for another, as one that
+// adds up gradients over the pieces of a batch, would become that whole batch again: there products of many rows, which are as
+// fast in the loop, stay in it, unless what they leave in memory is little beside what the loop reads and yields.
 // Sums are added in another order; as many terms of one size, so no worse.
 #include "passes/batch.h"
 #include "passes/body.h"
@@ -23,6 +26,9 @@
 namespace nnc {
 
 namespace {
+
+constexpr int64_t many_rows = 32;               // of a product: with more it does not become much faster
+constexpr int64_t few_bytes = int64_t{1} << 20; // that nobody misses
 
 // Worth being computed for all steps at once.
 bool gains(Op op) {
@@ -181,9 +187,11 @@ public:
       body_ = split;
       know_arguments();
     }
-    choose_early();
+    choose_early(true);
     while (!choose_late())
       ;
+    if (!has_order() && costs_memory())
+      keep_steps();
     if (early_.empty() && late_.empty() && sums_.empty())
       return {};
     return emit();
@@ -204,7 +212,7 @@ private:
   }
 
   // Nodes that are computed before the loop.
-  void choose_early() {
+  void choose_early(bool steps) {
     for (int i = body_->args; i < static_cast<int>(body_->nodes.size()); ++i) {
       const Node &node = this->node(i);
       if (node.op == Op::constant || node.op == Op::iota || node.op == Op::scan)
@@ -212,10 +220,10 @@ private:
       const Batch::Kind kind = batch_->kind({i, 0});
       const bool is_a_view = is_view(node.op) && !stands_alone(node);
       const auto from_early = [&](Value v) { return is_early(stored_base(*body_, v).node); };
-      if (kind == Batch::Kind::same
-              ? !is_a_view
-              : kind == Batch::Kind::steps && (gains(node.op) || ((is_elementwise(node.op) || is_reduce(node.op)) &&
-                                                                  std::ranges::any_of(node.operands, from_early))))
+      if (kind == Batch::Kind::same ? !is_a_view
+                                    : steps && kind == Batch::Kind::steps &&
+                                          (gains(node.op) || ((is_elementwise(node.op) || is_reduce(node.op)) &&
+                                                              std::ranges::any_of(node.operands, from_early))))
         early_.insert(i);
     }
     // Only what the loop still reads.
@@ -297,6 +305,86 @@ private:
     for (Value v : found) // it is not stacked, so nothing else can rely on it
       batch_->forget(v);
     return false;
+  }
+
+  // Does a step wait for another? Not for a carry that only adds up what the steps yield.
+  bool has_order() const {
+    for (int i = 0; i < info_.carries; ++i) {
+      Value v{i, 0};
+      while (v != body_->results[i]) { // from reader to reader, each the only one
+        const auto reader = std::ranges::find_if(
+            body_->nodes, [&](const Node &node) { return std::ranges::find(node.operands, v) != node.operands.end(); });
+        if (!read_once(v) || reader == body_->nodes.end() || reader->op != Op::add)
+          return true;
+        v = {static_cast<int>(reader - body_->nodes.begin()), 0};
+      }
+      if (v != Value{i, 0} && !read_once(v))
+        return true;
+    }
+    return false;
+  }
+
+  // Whether products of many rows, which gain little, would leave much more in memory than the loop reads and yields anyway.
+  bool costs_memory() {
+    int64_t bytes = 0, seen = few_bytes;
+    double work = 0, gained = 0;
+    for (int i = body_->args; i < static_cast<int>(body_->nodes.size()); ++i) {
+      const Node &node = this->node(i);
+      const bool summed = std::ranges::any_of(sums_, [&](const auto &sum) { // for all steps at once, and none of them stored
+        return std::ranges::find(sum.second.terms, Value{i, 0}) != sum.second.terms.end();
+      });
+      if (!summed && (!gains(node.op) || batch_->kind({i, 0}) != Batch::Kind::steps))
+        continue;
+      bytes += summed ? 0 : node.type().bytes() * info_.steps;
+      if (node.op == Op::dot) {
+        work += dot_work(node);
+        gained += rows_of(node, summed) < many_rows ? dot_work(node) : 0;
+      }
+    }
+    for (Value v : frontier_)
+      bytes += body_->type(v).bytes() * info_.steps;
+    for (int i = info_.carries; i < info_.carries + info_.slices; ++i)
+      seen += body_->type({i, 0}).bytes() * info_.steps;
+    for (int r = info_.carries; r < static_cast<int>(body_->results.size()); ++r)
+      seen += body_->type(body_->results[r]).bytes() * info_.steps;
+    return work > 2 * gained && bytes > seen;
+  }
+
+  double dot_work(const Node &dot) const {
+    const DotLabels labels = parse_dot_labels(dot.attrs.labels);
+    auto work = static_cast<double>(dot.type().elements());
+    for (size_t k = 0; k < labels.lhs.size(); ++k)
+      if (labels.result.find(labels.lhs[k]) == labels.result.npos)
+        work *= static_cast<double>(body_->type(dot.operands[0]).shape[k]);
+    return work;
+  }
+
+  // How many rows of a step one product for all steps would join: rows of the operand that differs, where the other is the same
+  // in all, or terms of a sum over the steps. Where both differ nothing is joined.
+  int64_t rows_of(const Node &dot, bool summed) {
+    const DotLabels labels = parse_dot_labels(dot.attrs.labels);
+    const bool left = batch_->kind(dot.operands[0]) == Batch::Kind::steps,
+               right = batch_->kind(dot.operands[1]) == Batch::Kind::steps;
+    if (!summed && left && right)
+      return many_rows;
+    const int side = left ? 0 : 1;
+    const std::string &own = side == 0 ? labels.lhs : labels.rhs, &other = side == 0 ? labels.rhs : labels.lhs;
+    int64_t rows = 1;
+    for (size_t k = 0; k < own.size(); ++k)
+      if (const bool in_result = labels.result.find(own[k]) != labels.result.npos, in_other = other.find(own[k]) != other.npos;
+          summed ? !in_result : in_result && !in_other)
+        rows *= body_->type(dot.operands[side]).shape[k];
+    return rows;
+  }
+
+  // Only what is the same in all steps moves.
+  void keep_steps() {
+    sums_.clear();
+    late_.clear();
+    frontier_.clear();
+    early_.clear();
+    know_arguments();
+    choose_early(false);
   }
 
   // The carry as first value + sum over all steps of dots and sums, which nothing else reads.
