@@ -16,6 +16,7 @@
 #include "passes/form.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <map>
 #include <queue>
@@ -54,13 +55,14 @@ public:
 private:
   Function &old_;
   PassContext &context_;
-  std::set<std::string> refusals_;        // of the last round of merging
-  std::vector<int> group_of_;             // home group of a node, -1: none
-  std::vector<std::vector<int>> groups_;  // members, ascending; empty once merged into another
-  std::vector<std::vector<Value>> reads_; // of each node: the values below the views of its operands
-  std::vector<std::vector<int>> users_;   // of each node: nodes that read it
-  std::vector<int> order_, position_;     // units in an order in which they can be computed (-1: none), and where each stands
-  std::vector<int> marks_;                // of units, by mark_behind: those with the value mark_
+  std::set<std::string> refusals_;                          // of the last round of merging
+  std::map<std::array<size_t, 4>, std::string> refusal_of_; // two groups, each with its size: why they are no kernel, or ""
+  std::vector<int> group_of_;                               // home group of a node, -1: none
+  std::vector<std::vector<int>> groups_;                    // members, ascending; empty once merged into another
+  std::vector<std::vector<Value>> reads_;                   // of each node: the values below the views of its operands
+  std::vector<std::vector<int>> users_;                     // of each node: nodes that read it
+  std::vector<int> order_, position_; // units in an order in which they can be computed (-1: none), and where each stands
+  std::vector<int> marks_;            // of units, by mark_behind: those with the value mark_
   int mark_ = 0;
   std::vector<bool> escapes_; // a result of the function, or read by something that is no kernel
 
@@ -238,15 +240,21 @@ private:
       return false;
     if (groups_[a].size() + groups_[b].size() > most_nodes)
       return false;
+    // Whether there is a kernel of both depends on nothing but their members, so this is asked once; whether another lies
+    // between, for which the nodes between must be walked, changes with every merge.
+    const std::array<size_t, 4> pair = {static_cast<size_t>(std::min(a, b)), groups_[std::min(a, b)].size(),
+                                        static_cast<size_t>(std::max(a, b)), groups_[std::max(a, b)].size()};
+    const auto [refusal, is_new] = refusal_of_.try_emplace(pair);
     std::vector<int> members = united(a, b);
+    if (is_new)
+      refusal->second = form_kernel(old_, members, roots_of(members)).refusal;
+    if (!refusal->second.empty()) {
+      refuse(through, refusal->second);
+      return false;
+    }
     const int first = position_[a] < position_[b] ? a : b, second = first == a ? b : a;
     if (mark_behind(first, second)) {
       refuse(through, "another kernel lies between");
-      return false;
-    }
-    Formed formed = form_kernel(old_, members, roots_of(members));
-    if (!formed.kernel) {
-      refuse(through, formed.refusal);
       return false;
     }
     if (!context_.allow("fuse", through.label()))
