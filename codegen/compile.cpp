@@ -71,20 +71,24 @@ std::optional<DebugInfo> debug_info(llvm::Module &module, const Plan &plan, cons
   return std::optional<DebugInfo>(std::in_place, module, plan);
 }
 
-ArtefactNames names_for(const Plan &plan, std::span<const Target> targets) {
+ArtefactNames names_for(const Plan &plan, std::span<const Target> targets, const ArtefactOptions &options) {
   std::vector<std::string> cpus;
   for (const Target &target : targets)
     cpus.push_back(target.name);
-  return artefact_names(plan, cpus);
+  return artefact_names(plan, options.name, cpus);
 }
 
 // Kernels refer to `whole`, which must stay; so must the names, targets and options.
 Units make_units(const Plan &whole, const ArtefactNames &names, std::span<const Target> targets, const ArtefactOptions &options) {
   Units units;
   units.plan = std::make_unique<Plan>(without_packed_constants(whole, targets));
-  ArtefactFacts facts = {options.source_hash, "nnc " NNC_VERSION,
-                         targets[0].triple,   fmt::format("{}", fmt::join(names.variants, ",")),
-                         options.flags,       {}};
+  ArtefactFacts facts = {options.source_hash,
+                         "nnc " NNC_VERSION,
+                         targets[0].triple,
+                         fmt::format("{}", fmt::join(names.variants, ",")),
+                         options.flags,
+                         options.identity,
+                         {}};
   units.base = std::make_unique<Target>(make_target("generic", facts.triple));
   for (size_t v = 0; v < targets.size(); v++) {
     const Target &target = targets[v];
@@ -143,7 +147,7 @@ void close(Artefact &artefact, const ArtefactNames &names, const Target &base) {
 } // namespace
 
 Artefact compile_plan(const Plan &plan, std::span<const Target> targets, const ArtefactOptions &options) {
-  const ArtefactNames names = names_for(plan, targets);
+  const ArtefactNames names = names_for(plan, targets, options);
   const Units units = make_units(plan, names, targets, options);
   std::vector<std::string> code = generate_code(units.list, CodeForm::object, options.threads);
   Artefact artefact;
@@ -159,7 +163,7 @@ Artefact compile_plan(const Plan &plan, std::span<const Target> targets, const A
 }
 
 std::string code_text(const Plan &plan, std::span<const Target> targets, CodeForm form, const ArtefactOptions &options) {
-  const ArtefactNames names = names_for(plan, targets);
+  const ArtefactNames names = names_for(plan, targets, options);
   const Units units = make_units(plan, names, targets, options);
   const std::vector<std::string> code = generate_code(units.list, form, options.threads);
   const char *comment = form == CodeForm::assembly ? "#" : ";";

@@ -12,6 +12,9 @@ struct ArtefactOptions {
   std::string flags = {};  // those that change what the entries do, for the metadata
   int threads = 1;         // that compile; the result does not depend on them
   bool debug_info = false; // DWARF for debuggers and profilers; the code stays the same
+  std::string name = {};   // what C names begin with; empty: the stem of the source file
+  // Hexadecimal, of all that the artefact is made from: a symbol of this name, which the header may ask for. Empty: none.
+  std::string identity = {};
   // Writes the body of a kernel, where it is not emit_kernel that shall; for tests.
   std::function<void(const Kernel &, const std::string &, llvm::Module &, const Target &)> emit;
 };

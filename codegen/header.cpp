@@ -58,7 +58,8 @@ const char *c_type(DType dtype) {
 
 class HeaderWriter {
 public:
-  explicit HeaderWriter(const Plan &plan) : plan(plan), names(artefact_names(plan)) {}
+  HeaderWriter(const Plan &plan, const HeaderOptions &options)
+      : plan(plan), options(options), names(artefact_names(plan, options.name)) {}
 
   std::string write() {
     opening();
@@ -76,12 +77,15 @@ public:
     line("const char *{}(int32_t code);", names.code_name);
     for (size_t i = 0; i < plan.entries.size(); i++)
       entry(plan.entries[i], names.entries[i]);
-    line("\n#ifdef __cplusplus\n}}\n#endif\n#endif");
+    identity();
+    line("\n#ifdef __cplusplus\n}}\n#endif");
+    closing();
     return std::move(text);
   }
 
 private:
   const Plan &plan;
+  const HeaderOptions &options;
   const ArtefactNames names;
   std::string text;
   std::set<std::string> macros;
@@ -103,7 +107,26 @@ private:
     line(" *    handed over as their 16 bits.");
     line(" *");
     line(" * A function returns NNC_OK, or a code that says what is wrong; then it has written nothing. */");
-    line("#ifndef NNC_MODEL_{0}_H\n#define NNC_MODEL_{0}_H\n", names.macro);
+    const std::string value = options.identity.empty() ? "" : " 0x" + options.identity;
+    line("#ifndef NNC_MODEL_{0}_H\n#define NNC_MODEL_{0}_H{1}\n", names.macro, value);
+  }
+
+  // A linker takes the first archive that has `xor_predict`, whichever model it is of. This symbol only one of them has, and when
+  // it brings the second to the program, all other names of the two clash.
+  void identity() {
+    if (options.identity.empty() || !options.is_linked)
+      return;
+    const std::string symbol = identity_symbol(names.model, options.identity);
+    line("\n/* So that no program is linked with another model of this name. */");
+    line("#ifdef __GNUC__\nextern const unsigned char {0};", symbol);
+    line("static const unsigned char *const {0}_used __attribute__((used)) = &{0};\n#endif", symbol);
+  }
+
+  void closing() {
+    if (!options.identity.empty())
+      line("#elif NNC_MODEL_{0}_H != 0x{1}\n#error \"two models of the name {2}: give one of them another with nnc --name\"",
+           names.macro, options.identity, names.model);
+    line("#endif");
   }
 
   // Names of entries and tensors are joined, so that two macros can come out equal: the later one gets a trailing `_`.
@@ -142,6 +165,6 @@ private:
 
 } // namespace
 
-std::string c_header(const Plan &plan) { return HeaderWriter(plan).write(); }
+std::string c_header(const Plan &plan, const HeaderOptions &options) { return HeaderWriter(plan, options).write(); }
 
 } // namespace nnc

@@ -126,6 +126,12 @@ void emit_metadata(llvm::Module &module, const Plan &plan, const ArtefactNames &
                                           names.info, module);
   b.SetInsertPoint(llvm::BasicBlock::Create(b.getContext(), "", function));
   b.CreateRet(info);
+  if (!facts.identity.empty()) {
+    auto *symbol =
+        llvm::cast<llvm::GlobalVariable>(module.getOrInsertGlobal(identity_symbol(names.model, facts.identity), b.getInt8Ty()));
+    symbol->setInitializer(b.getInt8(1));
+    symbol->setConstant(true);
+  }
 }
 
 } // namespace nnc

@@ -22,6 +22,7 @@ struct ArtefactFacts {
   std::string triple;
   std::string cpu;
   std::string options;
+  std::string identity; // see ArtefactOptions
   std::vector<Variant> variants;
 };
 

@@ -76,12 +76,20 @@ std::string file_name(const std::string &path) {
   return path.substr(path.find_last_of('/') + 1); // npos + 1 is 0
 }
 
-ArtefactNames artefact_names(const Plan &plan, const std::vector<std::string> &cpus) {
+namespace {
+bool is_abis(const std::string &name) { return name == "nnc" || name.starts_with("nnc_"); }
+} // namespace
+
+bool is_model_name(const std::string &name) { return identifier(name, "_") == name && !is_abis(name); }
+
+std::string identity_symbol(const std::string &model, const std::string &identity) { return model + "_is_" + identity; }
+
+ArtefactNames artefact_names(const Plan &plan, const std::string &model, const std::vector<std::string> &cpus) {
   ArtefactNames names;
   names.variants = cpus;
   const std::string file = file_name(plan.model);
-  names.model = identifier(file.substr(0, file.find_last_of('.')), "model_");
-  if (names.model == "nnc" || names.model.starts_with("nnc_")) // the ABI's own names
+  names.model = model.empty() ? identifier(file.substr(0, file.find_last_of('.')), "model_") : model;
+  if (is_abis(names.model))
     names.model = "model_" + names.model;
   names.macro = upper(names.model);
   names.info = names.model + "_info";

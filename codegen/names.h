@@ -15,7 +15,7 @@ struct EntryNames {
 };
 
 struct ArtefactNames {
-  std::string model; // "mnist": the stem of the source file; every other name begins with it
+  std::string model; // "mnist": as --name says, or the stem of the source file; every other name begins with it
   std::string macro; // "MNIST"
   std::string info;  // "mnist_info"
   std::string pick, touch, code_name;
@@ -29,8 +29,14 @@ struct ArtefactNames {
   std::string task(size_t index, size_t variant = 0) const;
 };
 
-// `cpus`: for which there is a variant each.
-ArtefactNames artefact_names(const Plan &plan, const std::vector<std::string> &cpus = {});
+// `model`: what all names shall begin with, which is_model_name; empty: the stem of the source file. `cpus`: for which there is a
+// variant each.
+ArtefactNames artefact_names(const Plan &plan, const std::string &model = "", const std::vector<std::string> &cpus = {});
+
+bool is_model_name(const std::string &name); // can every C name begin with it?
+
+// The symbol that tells an artefact from others of its name: "mnist_is_0123456789ab".
+std::string identity_symbol(const std::string &model, const std::string &identity);
 
 std::string upper(std::string name);
 

@@ -1,6 +1,8 @@
 // `nnc MODEL.nn -o model.so`: compiles, or prints a stage of compiling. Files appear whole or not at all: everything is made
 // in memory first and written last.
+#include "codegen/hash.h"
 #include "codegen/header.h"
+#include "codegen/names.h"
 #include "ir/error.h"
 #include "ir/text.h"
 #include "passes/guard.h"
@@ -119,15 +121,16 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
   const std::vector<Target> targets = make_targets(cpus, options.target);
   if (options.passes.checks.bounds)
     add_guards(plan);
-  const ArtefactOptions code = code_options(source, options);
+  ArtefactOptions code = code_options(source, options);
   if (stage == "llvm")
     return code_text(plan, targets, CodeForm::llvm, code);
   if (stage == "llvm-opt")
     return code_text(plan, targets, CodeForm::llvm_opt, code);
   if (stage == "asm")
     return code_text(plan, targets, CodeForm::assembly, code);
+  code.identity = sha256(fmt::format("{}\n{}\n{}\n{}", code.source_hash, code.flags, cpus, targets[0].triple)).substr(0, 12);
   if (header)
-    *header = c_header(plan);
+    *header = c_header(plan, {code.name, code.identity, stage != "so"});
   const Artefact artefact = compile_plan(plan, targets, code);
   return stage == "so" ? shared_library(artefact) : stage == "obj" ? relocatable_object(artefact) : static_library(artefact);
 }
@@ -143,6 +146,8 @@ int compile_command(int argc, const char *const *argv) {
   cl::opt<bool> version("version", cl::desc("print the version of nnc"), cl::cat(general_options()));
   cl::opt<std::string> triple("target", cl::desc("compile for another machine, such as aarch64-linux-gnu"),
                               cl::value_desc("TRIPLE"), cl::cat(compile_options()));
+  cl::opt<std::string> name("name", cl::desc("what C names begin with, instead of the file's name without its ending"),
+                            cl::value_desc("NAME"), cl::cat(general_options()));
   cl::opt<std::string> depfile("depfile",
                                cl::desc("write here which files the output was made from, as a rule for make and Ninja"),
                                cl::value_desc("FILE"), cl::cat(general_options()));
@@ -167,6 +172,10 @@ int compile_command(int argc, const char *const *argv) {
                        : "--weights goes with --freeze: without it the host fills the state of what is made");
   options.freeze = weights;
   options.entries.assign(entries.begin(), entries.end());
+  if (!name.empty() && !is_model_name(name))
+    throw Error(
+        fmt::format("--name={}: it takes letters, digits and `_`, a letter first, and not `nnc` before a `_`", name.getValue()));
+  options.name = name;
   const Product what = product(emit, out);
   if (out.empty() && (what.stage == "obj" || what.stage == "so") && isatty(STDOUT_FILENO))
     throw Error(fmt::format("--emit={} makes bytes that no terminal shows: add -o FILE", what.stage));

@@ -175,6 +175,7 @@ Plan plan_module(const Module &module, const PassOptions &options) {
 ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options) {
   ArtefactOptions code;
   code.source_hash = source.hash;
+  code.name = options.name;
   code.debug_info = options.debug_info || options.perf;
   code.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   std::vector<std::string> flags;

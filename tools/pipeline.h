@@ -20,6 +20,7 @@ struct BuildOptions {
   std::string cpu;                                      // as make_targets takes them
   std::string target;                                   // a triple; empty: this machine
   std::vector<std::string> split;                       // --split ENTRY: see passes/split.h
+  std::string name;                                     // --name: what C names begin with; empty: the stem of the file
   std::string freeze;                                   // --freeze --weights FILE: a .safetensors whose tensors become constants
   std::vector<std::string> entries;                     // --entry NAME: only these, and init; empty: all
   PassOptions passes;

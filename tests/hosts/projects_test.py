@@ -102,7 +102,7 @@ class CMake(Case):
         self.folder.write("my model.nn", MODEL.replace("layer(x)", "layer(z)"))
         self.assertRegex(self.build(code=1), r"my model\.nn:2:\d+: error: unknown name `z`")
         said = self.cmake(self.C_PROJECT.replace('nn")', 'nn" FAST)'), code=1)
-        self.assertIn("nnc_add_model: what is `FAST`? There are CPU, SET, FREEZE, TRIPLE and OPTIONS", " ".join(said.split()))
+        self.assertIn("nnc_add_model: what is `FAST`? There are CPU, SET, NAME, FREEZE, TRIPLE and OPTIONS", " ".join(said.split()))
 
     def test_a_target_of_another_folder(self):
         self.write_project()

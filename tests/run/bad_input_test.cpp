@@ -120,6 +120,8 @@ TEST(bad_input, command_line) {
            {"$NNC m.nn --emit=ir -o m.ir --depfile m.nn", "nnc: error: --depfile m.nn: that is the model itself"},
            {"$NNC m.nn -o m.so --depfile ./m.so", "nnc: error: --depfile ./m.so: that is the output itself"},
            {"$NNC m.nn -o m.so --depfile $PWD/m.h", "/m.h: that is the header of the output"},
+           {"$NNC m.nn -o m.so --name 2m", "nnc: error: --name=2m: it takes letters, digits and `_`, a letter first"},
+           {"$NNC m.nn -o m.so --name nnc_m", "nnc: error: --name=nnc_m: it takes letters, digits and `_`"},
            {"$NNC m.nn -o 'm\n.o' --depfile m.d", "nnc: error: --depfile: no rule can name a file with a line break: `m\n.o`"},
            {"$NNC m.nn -o no/such/folder/m.so", "nnc: error: no/such/folder/m.so: cannot "},
            {"$NNC m.nn -o /proc/m.so", "nnc: error: /proc/m.so: cannot "},

@@ -191,6 +191,36 @@ int main(int argc, char **argv) {
   shell("gcc -std=c99 -Wall -Wextra -Werror main.c first.a second.a -o main && ./main");
 }
 
+// A linker that finds a name in one static library looks into no other.
+TEST_F(Library, TwoModelsOfOneNameAreNoProgram) {
+  const auto make = [&](const std::string &file, const std::string &name, const std::string &identity) {
+    ArtefactOptions options = hand_made::options();
+    options.name = name;
+    options.identity = identity;
+    const Plan plan = hand_made::plan("twin.nn");
+    const Artefact a = compile_plan(plan, make_target(), options);
+    put(file + ".a", static_library(a));
+    put(file + ".so", shared_library(a));
+    put(file + ".h", c_header(plan, {name, identity, true}));
+    put(file + ".c", "#include \"" + file + ".h\"\nconst void *in_" + file + "(void) { return " + (name.empty() ? "twin" : name) +
+                         "_info(); }\n");
+  };
+  make("one", "", "0a");
+  make("two", "", "0b");
+  make("three", "third", "0c");
+  put("main.c", "const void *in_one(void), *OTHER(void);\nint main(void) { return in_one() == OTHER(); }\n");
+  const std::string gcc = "gcc -std=c99 -Wall -Wextra -Werror -pedantic main.c one.c ";
+  EXPECT_THAT(shell(gcc + "two.c -DOTHER=in_two one.a two.a -o main 2>&1 || true"),
+              HasSubstr("multiple definition of `twin_info'"));
+  shell(gcc + "three.c -DOTHER=in_three one.a three.a -o main && ./main");
+  put("both.c", "#include \"one.h\"\n#include \"one.h\"\n#include \"two.h\"\n");
+  EXPECT_THAT(shell("gcc -c both.c 2>&1 || true"),
+              HasSubstr("two models of the name twin: give one of them another with nnc --name"));
+  // Linked with the shared library, the header asks for nothing that it does not have.
+  put("alone.c", "#include \"one.h\"\nint main(void) { return !twin_info(); }\n");
+  shell("gcc alone.c ./one.so -o alone && ./alone");
+}
+
 TEST_F(Library, BringsItsOwnMemcpy) {
   Plan plan;
   plan.model = "copy.nn";
