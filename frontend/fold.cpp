@@ -2,6 +2,7 @@
 // be compared.
 #include "frontend/emit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 

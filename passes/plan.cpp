@@ -96,8 +96,7 @@ struct Block {
 
 class EntryPlanner {
 public:
-  EntryPlanner(const Module &module, Function function, const Plan &plan, Pool &pool)
-      : module_(module), plan_(plan), pool_(pool), function_(std::move(function)) {}
+  EntryPlanner(Function function, const Plan &plan, Pool &pool) : plan_(plan), pool_(pool), function_(std::move(function)) {}
 
   PlanEntry run() {
     describe();
@@ -107,7 +106,6 @@ public:
   }
 
 private:
-  const Module &module_;
   const Plan &plan_;
   Pool &pool_;
   PlanEntry entry_;
@@ -455,7 +453,7 @@ Plan make_plan(const Module &module, const std::string &model) {
   }
   Pool pool(plan);
   for (const Function &function : module.functions)
-    plan.entries.push_back(EntryPlanner(module, function, plan, pool).run());
+    plan.entries.push_back(EntryPlanner(function, plan, pool).run());
   return plan;
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 struct Input {
   template <typename T> Input(std::vector<T> values) : bytes(values.size() * sizeof(T)) {
