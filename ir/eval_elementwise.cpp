@@ -3,6 +3,7 @@
 #include "ir/storage.h"
 
 #include <cmath>
+#include <numbers>
 
 namespace nnc {
 
@@ -26,6 +27,9 @@ template <typename Out, typename... Ins, typename F> Tensor map(const EvalCall &
 
 template <typename F> Tensor floats1(const EvalCall &call, F f) {
   return with_float(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t)>(call, f); });
+}
+template <typename F> Tensor floats2(const EvalCall &call, F f) {
+  return with_float(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t), decltype(t)>(call, f); });
 }
 template <typename F> Tensor numbers1(const EvalCall &call, F f) {
   return with_number(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t)>(call, f); });
@@ -92,11 +96,20 @@ Tensor eval_floor(const EvalCall &call) {
 Tensor eval_round(const EvalCall &call) {
   return floats1(call, [](double a) { return std::nearbyint(a); });
 }
+Tensor eval_pow(const EvalCall &call) {
+  return floats2(call, [](double a, double b) { return std::pow(a, b); });
+}
 Tensor eval_exp(const EvalCall &call) {
   return floats1(call, [](double a) { return std::exp(a); });
 }
+Tensor eval_expm1(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::expm1(a); });
+}
 Tensor eval_log(const EvalCall &call) {
   return floats1(call, [](double a) { return std::log(a); });
+}
+Tensor eval_log1p(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::log1p(a); });
 }
 Tensor eval_sin(const EvalCall &call) {
   return floats1(call, [](double a) { return std::sin(a); });
@@ -104,11 +117,26 @@ Tensor eval_sin(const EvalCall &call) {
 Tensor eval_cos(const EvalCall &call) {
   return floats1(call, [](double a) { return std::cos(a); });
 }
+Tensor eval_atan(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::atan(a); });
+}
 Tensor eval_tanh(const EvalCall &call) {
   return floats1(call, [](double a) { return std::tanh(a); });
 }
 Tensor eval_erf(const EvalCall &call) {
   return floats1(call, [](double a) { return std::erf(a); });
+}
+Tensor eval_sigmoid(const EvalCall &call) {
+  return floats1(call, [](double a) {
+    const double e = std::exp(-std::fabs(a)); // never overflows
+    return (std::signbit(a) ? e : 1) / (1 + e);
+  });
+}
+// An error of a counts a^2 times in the result: hence long double, whose quotient has digits to spare.
+Tensor eval_normal_cdf(const EvalCall &call) {
+  return floats1(call, [](double a) {
+    return static_cast<double>(0.5L * std::erfc(static_cast<long double>(-a) / std::numbers::sqrt2_v<long double>));
+  });
 }
 Tensor eval_sqrt(const EvalCall &call) {
   return floats1(call, [](double a) { return std::sqrt(a); });

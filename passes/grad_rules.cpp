@@ -47,10 +47,33 @@ Value grad_abs(const Backward &g, int) {
   return g.b.select(g.b.eq(a, none), none, g.b.select(g.b.lt(a, none), g.b.neg(g.d), g.d));
 }
 
+// da = d b a^(b-1); db = d y log a, where log 0 counts as 0 unless b is below 0: 0^b stays 0 (or 1) when b moves.
+// No factor may be infinite or NaN beside a 0, so a product is only taken where what it multiplies is not 0.
+Value grad_pow(const Backward &g, int k) {
+  const Value a = g.operand(0), b = g.operand(1), none = zero(g, a);
+  if (k == 0) {
+    const Value slope = g.b.mul(b, g.b.op(Op::pow, {a, g.b.sub(b, g.b.like(b, 1))}));
+    return g.b.select(g.b.op(Op::logical_or, {g.b.eq(g.d, none), g.b.eq(b, none)}), none, g.b.mul(g.d, slope));
+  }
+  const Value constant = g.b.op(Op::logical_and, {g.b.eq(a, none), g.b.op(Op::logical_not, {g.b.lt(b, none)})});
+  const Value slope = g.b.mul(g.result, g.b.op(Op::log, {g.b.select(constant, g.b.like(a, 1), a)}));
+  return g.b.select(g.b.eq(g.d, none), none, g.b.mul(g.d, slope));
+}
+
 Value grad_exp(const Backward &g, int) { return g.b.mul(g.d, g.result); }
 Value grad_log(const Backward &g, int) { return g.b.div(g.d, g.operand(0)); }
+
+// d exp(a), not d (y + 1): for a far below 0 that would be lost in the rounding of y
+Value grad_expm1(const Backward &g, int) { return g.b.mul(g.d, g.b.op(Op::exp, {g.operand(0)})); }
+Value grad_log1p(const Backward &g, int) { return g.b.div(g.d, g.b.add(g.operand(0), g.b.like(g.d, 1))); }
 Value grad_sin(const Backward &g, int) { return g.b.mul(g.d, g.b.op(Op::cos, {g.operand(0)})); }
 Value grad_cos(const Backward &g, int) { return g.b.neg(g.b.mul(g.d, g.b.op(Op::sin, {g.operand(0)}))); }
+
+// d / (1 + a^2)
+Value grad_atan(const Backward &g, int) {
+  const Value a = g.operand(0);
+  return g.b.div(g.d, g.b.add(g.b.mul(a, a), g.b.like(a, 1)));
+}
 
 // d (1 - y^2)
 Value grad_tanh(const Backward &g, int) { return g.b.mul(g.d, g.b.sub(g.b.like(g.result, 1), g.b.mul(g.result, g.result))); }
@@ -60,6 +83,16 @@ Value grad_erf(const Backward &g, int) {
   const Value a = g.operand(0);
   const Value bell = g.b.op(Op::exp, {g.b.neg(g.b.mul(a, a))});
   return g.b.mul(g.d, g.b.mul(bell, g.b.like(a, 2 * std::numbers::inv_sqrtpi)));
+}
+
+// d y (1 - y)
+Value grad_sigmoid(const Backward &g, int) { return g.b.mul(g.d, g.b.mul(g.result, g.b.sub(g.b.like(g.result, 1), g.result))); }
+
+// d 1/sqrt(2 pi) exp(-a^2 / 2)
+Value grad_normal_cdf(const Backward &g, int) {
+  const Value a = g.operand(0);
+  const Value bell = g.b.op(Op::exp, {g.b.mul(g.b.mul(a, a), g.b.like(a, -0.5))});
+  return g.b.mul(g.d, g.b.mul(bell, g.b.like(a, std::numbers::inv_sqrtpi / std::numbers::sqrt2)));
 }
 
 // d / (2 y)

@@ -119,6 +119,13 @@ TEST(Eval, KnownValuesOfFunctions) {
   EXPECT_NEAR(of(Op::erf, -1), -0.842700792949715, 1e-15);
   EXPECT_NEAR(of(Op::sin, 1), 0.841470984807897, 1e-15);
   EXPECT_NEAR(of(Op::cos, 1), 0.540302305868140, 1e-15);
+  EXPECT_NEAR(of(Op::expm1, 1e-10), 1.00000000005e-10, 1e-25);
+  EXPECT_NEAR(of(Op::log1p, 1e-10), 9.9999999995e-11, 1e-25);
+  EXPECT_NEAR(of(Op::atan, 1), 0.785398163397448, 1e-15);
+  EXPECT_NEAR(of(Op::sigmoid, -16), 1.12535162055095e-7, 1e-21);
+  EXPECT_NEAR(of(Op::sigmoid, -800), 0, 0);
+  EXPECT_NEAR(of(Op::normal_cdf, 1), 0.841344746068543, 1e-15);
+  EXPECT_NEAR(of(Op::normal_cdf, -30) * 1e198, 4.90671392714819, 1e-12);
   EXPECT_EQ(of(Op::sqrt, 2), 1.4142135623730951);
   EXPECT_EQ(of(Op::exp, -infinity), 0);
   EXPECT_EQ(of(Op::log, 0), -infinity);

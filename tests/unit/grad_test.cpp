@@ -46,12 +46,18 @@ const std::multimap<Op, Case> &cases() {
       {Op::abs, {{m}, {}, {{-2, 2}}}},
       {Op::floor, {{m}, {}, {{0.1, 0.9}}}},
       {Op::round, {{m}, {}, {{0.6, 1.4}}}},
+      {Op::pow, binary},
       {Op::exp, unary},
+      {Op::expm1, {{m}, {}, {{-2, 2}}}},
       {Op::log, unary},
+      {Op::log1p, {{m}, {}, {{-0.5, 2}}}},
       {Op::sin, unary},
       {Op::cos, unary},
+      {Op::atan, {{m}, {}, {{-3, 3}}}},
       {Op::tanh, unary},
       {Op::erf, {{m}, {}, {{-1.5, 1.5}}}},
+      {Op::sigmoid, {{m}, {}, {{-3, 3}}}},
+      {Op::normal_cdf, {{m}, {}, {{-2, 2}}}},
       {Op::sqrt, unary},
       {Op::maximum, binary},
       {Op::minimum, binary},
@@ -242,6 +248,30 @@ TEST(Grad, AWrongDerivativeIsFlagged) {
     }
   ASSERT_EQ(changed, 1);
   EXPECT_GT(error_of(s), 1e-4);
+}
+
+// 0 ** 1.5 and 0 ** 2 are flat, and no 0 meets an infinity on the way; below 0, whole exponents have a slope by the base.
+TEST(Grad, PowersOfZeroAndBelow) {
+  Module module = parse_module(R"(module "m.nn"
+func f(%x: f64[5] input, %y: f64[5] input) -> (dx = %dx, dy = %dy) {
+  %p = pow(%x, %y) : f64[5]
+  %s = sum(%p, axes=[0]) : f64
+  %dx, %dy = grad(%s, %x, %y) : f64[5], f64[5]
+})",
+                               "t.nnir");
+  expand(module);
+  Tensor x(f64({5})), y(f64({5}));
+  const double bases[] = {0, 0, 0, -2, 2}, exponents[] = {1.5, 2, 0, 3, -1}, by_base[] = {0, 0, 0, 12, -0.25};
+  for (int i = 0; i < 5; ++i) {
+    x.set(i, bases[i]);
+    y.set(i, exponents[i]);
+  }
+  const std::vector<Tensor> slopes = outputs(module, {x, y});
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(slopes[0].get(i), by_base[i]) << i;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(slopes[1].get(i), 0) << i;
+  EXPECT_NEAR(slopes[1].get(4), 0.5 * std::log(2), 1e-15);
 }
 
 // The text of `f` after the pass, given its body and result.
