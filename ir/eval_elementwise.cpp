@@ -18,11 +18,16 @@ template <typename Out, typename... Ins, typename F> Tensor map(const EvalCall &
   Out *out = result.data<Out>();
   const auto fill = [&](auto... in) {
     for (int64_t i = 0; i < count; ++i)
-      out[i] = stored<Out>(f(in[i]...));
+      out[i] = stored<Out>(f(in[i]...), call.denormals);
   };
-  [&]<size_t... k>(std::index_sequence<k...>) { fill(Elements<Ins>(*call.in[k])...); }(std::index_sequence_for<Ins...>());
+  [&]<size_t... k>(std::index_sequence<k...>) {
+    fill(Elements<Ins>(*call.in[k], call.denormals)...);
+  }(std::index_sequence_for<Ins...>());
   return result;
 }
+
+// Of ops that move numbers, whatever their bits mean.
+EvalCall moving(const EvalCall &call) { return {call.op, call.in, call.attrs, call.type, Denormals::keep}; }
 
 template <typename F> Tensor floats1(const EvalCall &call, F f) {
   return with_float(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t)>(call, f); });
@@ -76,10 +81,10 @@ Tensor eval_muladd(const EvalCall &call) {
   });
 }
 Tensor eval_neg(const EvalCall &call) {
-  return numbers1(call, [](auto a) { return times(a, decltype(a){-1}); });
+  return numbers1(moving(call), [](auto a) { return times(a, decltype(a){-1}); });
 }
 Tensor eval_abs(const EvalCall &call) {
-  return numbers1(call, [](auto a) {
+  return numbers1(moving(call), [](auto a) {
     if constexpr (std::is_same_v<decltype(a), double>)
       return std::fabs(a);
     else
@@ -138,28 +143,28 @@ Tensor eval_logical_not(const EvalCall &call) {
 }
 Tensor eval_select(const EvalCall &call) {
   const auto choose = [&](auto t) {
-    return map<decltype(t), BoolByte, decltype(t), decltype(t)>(call, [](bool c, auto a, auto b) { return c ? a : b; });
+    return map<decltype(t), BoolByte, decltype(t), decltype(t)>(moving(call), [](bool c, auto a, auto b) { return c ? a : b; });
   };
   if (is_storage_only(call.type.dtype)) // moved, whatever the bits mean
     return dtype_size(call.type.dtype) == 1 ? choose(uint8_t()) : choose(uint16_t());
   return with_any(call.type.dtype, choose);
 }
-// From what is for storage only, and to it, by way of its wide dtype.
+// From what is for storage only, and to it, by way of its wide dtype. Within one wide dtype nothing is computed.
 Tensor eval_cast(const EvalCall &call) {
   if (is_storage_only(call.in[0]->type.dtype)) {
     const Tensor wide = to_wide(*call.in[0]);
     const Tensor *const operand = &wide;
-    return eval_cast({call.op, {&operand, 1}, call.attrs, call.type});
+    return eval_cast({call.op, {&operand, 1}, call.attrs, call.type, call.denormals});
   }
   if (const DType to = call.type.dtype; is_storage_only(to)) {
     const Type wide{wide_dtype(to), call.type.shape};
-    return to_storage(eval_cast({call.op, call.in, call.attrs, wide}), to);
+    return to_storage(eval_cast({call.op, call.in, call.attrs, wide, call.denormals}), to);
   }
   return with_any(call.in[0]->type.dtype, [&](auto in) {
     return with_any(call.type.dtype, [&](auto out) {
       using In = decltype(in);
       using Out = decltype(out);
-      return map<Out, In>(call, [](auto a) {
+      return map<Out, In>(std::is_same_v<In, Out> ? moving(call) : call, [](auto a) {
         if constexpr (std::is_integral_v<Out>) {
           using Limits = std::numeric_limits<Out>;
           if constexpr (std::is_same_v<decltype(a), double>)

@@ -116,7 +116,7 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
     return plan_text(plan);
   const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
   const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
-  const std::vector<Target> targets = make_targets(cpus, options.target);
+  const std::vector<Target> targets = code_targets(options, cpus);
   if (options.passes.checks.bounds)
     add_guards(plan);
   const ArtefactOptions code = code_options(source, options);

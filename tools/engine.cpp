@@ -66,7 +66,7 @@ private:
 
 class PlanEngine : public Interpreter {
 public:
-  explicit PlanEngine(Plan plan) : Interpreter(plan), plan_(std::move(plan)) {}
+  PlanEngine(Plan plan, Denormals denormals) : Interpreter(plan), plan_(std::move(plan)), denormals_(denormals) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -76,11 +76,12 @@ protected:
     std::vector<std::byte *> out;
     for (void *output : outputs)
       out.push_back(static_cast<std::byte *>(output));
-    return run_entry(plan_, plan_.entries[entry], in, out, state());
+    return run_entry(plan_, plan_.entries[entry], in, out, state(), denormals_);
   }
 
 private:
   Plan plan_;
+  Denormals denormals_;
 };
 
 // What a plan of the module would say of its entries and state, without kernels and steps.
@@ -111,7 +112,8 @@ Plan signature(const Module &module) {
 
 class ReferenceEngine : public Interpreter {
 public:
-  ReferenceEngine(Module module, Plan plan) : Interpreter(plan), module_(std::move(module)), plan_(std::move(plan)) {}
+  ReferenceEngine(Module module, Plan plan, Denormals denormals)
+      : Interpreter(plan), module_(std::move(module)), plan_(std::move(plan)), denormals_(denormals) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -122,7 +124,7 @@ protected:
         in.push_back(tensor(function.nodes[a].type(), inputs[in.size()]));
     for (const PlanState &place : plan_.states)
       states.push_back(tensor(place.state.type, state() + place.offset));
-    const RunResult result = interpret(function, in, states);
+    const RunResult result = interpret(function, in, states, denormals_);
     if (!result.failed_check.empty())
       return check_index(plan_.entries[entry], result.failed_check);
     for (size_t i = 0; i < outputs.size(); ++i)
@@ -135,6 +137,7 @@ protected:
 private:
   Module module_;
   Plan plan_; // its signature
+  Denormals denormals_;
 
   static Tensor tensor(const Type &type, const void *from) {
     Tensor result(type);
@@ -186,12 +189,14 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     }
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
-    return with_files(std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan)), std::move(source.files));
+    return with_files(std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan), passes.denormals),
+                      std::move(source.files));
   }
   if (kind == EngineKind::plan) {
     SourceModule source = read_source(file, options);
     run_pipeline(source.module, PipelineEnd::fused, options.passes);
-    return with_files(std::make_unique<PlanEngine>(plan_module(source.module, options.passes)), std::move(source.files));
+    return with_files(std::make_unique<PlanEngine>(plan_module(source.module, options.passes), options.passes.denormals),
+                      std::move(source.files));
   }
   Build build = build_model(file, options, keep);
   const auto model = [&] {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
+#include <tuple>
 
 namespace nnc {
 namespace {
@@ -108,6 +109,32 @@ TEST(Eval, FloatsRoundOnce) {
   EXPECT_EQ(of(Op::rem, -7.5, 2), 0.5);
   EXPECT_EQ(of(Op::rem, 7.5, -2), -0.5);
   EXPECT_EQ(of(Op::div, 1, 0), infinity);
+}
+
+// Arithmetic takes denormals as 0 and gives 0 for them, with their sign; what moves numbers leaves them.
+TEST(Eval, DenormalsAreFlushedByArithmeticAlone) {
+  const double tiny = std::ldexp(1, -140), small = std::ldexp(1, -126);
+  const auto of_f32 = [](Op op, const std::vector<double> &numbers, Denormals denormals) {
+    std::vector<Tensor> operands;
+    std::vector<const Tensor *> pointers;
+    for (double number : numbers)
+      operands.push_back(f32s({}, {number}));
+    for (const Tensor &operand : operands)
+      pointers.push_back(&operand);
+    return eval(op, pointers, {}, {DType::f32, {}}, denormals).get(0);
+  };
+  for (const auto &[op, numbers, kept] :
+       std::vector<std::tuple<Op, std::vector<double>, double>>{{Op::mul, {small, -0.5}, -small / 2},
+                                                                {Op::add, {-tiny, -0.0}, -tiny},
+                                                                {Op::mul, {-tiny, std::ldexp(1, 100)}, -std::ldexp(1, -40)}}) {
+    EXPECT_EQ(of_f32(op, numbers, Denormals::keep), kept);
+    EXPECT_EQ(of_f32(op, numbers, Denormals::flush), 0);
+    EXPECT_TRUE(std::signbit(of_f32(op, numbers, Denormals::flush)));
+  }
+  EXPECT_EQ(of_f32(Op::log, {tiny}, Denormals::flush), -infinity);
+  EXPECT_EQ(of_f32(Op::neg, {tiny}, Denormals::flush), -tiny);
+  EXPECT_EQ(of_f32(Op::abs, {-tiny}, Denormals::flush), tiny);
+  EXPECT_EQ(of_f32(Op::mul, {small, 1}, Denormals::flush), small);
 }
 
 TEST(Eval, KnownValuesOfFunctions) {
