@@ -6,6 +6,8 @@
 // What a rule builds twice for two operands is merged by cse; what is not asked for is not built.
 #include "passes/grad_rules.h"
 
+#include "passes/bounds.h"
+
 #include <algorithm>
 #include <numbers>
 #include <numeric>
@@ -18,6 +20,25 @@ bool contains(const Shape &axes, int64_t axis) { return std::find(axes.begin(), 
 
 Value zero(const Backward &g, Value like) { return g.b.like(like, 0); }
 
+// A slope that may be infinite or NaN: what comes as 0 leaves as 0, and does not become NaN by 0 * inf. A branch of `where` that
+// is not taken has no part in the derivative then. Where the slope is known to be finite, as of most divisors, nothing stands in
+// the way of simplify.
+Value held_at_zero(const Backward &g, Value derivative) {
+  const Value none = zero(g, g.d);
+  return g.b.select(g.b.eq(g.d, none), none, derivative);
+}
+
+bool nonzero(const Backward &g, Value v) {
+  const Bounds known = bounds(g.b.region(), v);
+  return known.low > 0 || known.high < 0;
+}
+
+// d / b
+Value quotient(const Backward &g, Value b) {
+  const Value result = g.b.div(g.d, b);
+  return nonzero(g, b) ? result : held_at_zero(g, result);
+}
+
 // Elementwise.
 
 Value grad_add(const Backward &g, int) { return g.d; }
@@ -27,8 +48,11 @@ Value grad_neg(const Backward &g, int) { return g.b.neg(g.d); }
 
 // da = d / b; db = -d a / b^2 = -(d / b) y
 Value grad_div(const Backward &g, int k) {
-  const Value da = g.b.div(g.d, g.operand(1));
-  return k == 0 ? da : g.b.neg(g.b.mul(da, g.result));
+  const Value b = g.operand(1);
+  if (k == 0)
+    return quotient(g, b);
+  const Value db = g.b.neg(g.b.mul(g.b.div(g.d, b), g.result));
+  return nonzero(g, b) ? db : held_at_zero(g, db);
 }
 
 // a - floor(a / b) b, where floor carries nothing
@@ -36,7 +60,8 @@ Value grad_rem(const Backward &g, int k) {
   if (k == 0)
     return g.d;
   const Value quotient = g.b.op(Op::floor, {g.b.div(g.operand(0), g.operand(1))});
-  return g.b.neg(g.b.mul(g.d, quotient));
+  const Value db = g.b.neg(g.b.mul(g.d, quotient));
+  return nonzero(g, g.operand(1)) ? db : held_at_zero(g, db);
 }
 
 Value grad_muladd(const Backward &g, int k) { return k == 2 ? g.d : g.b.mul(g.d, g.operand(1 - k)); }
@@ -47,8 +72,14 @@ Value grad_abs(const Backward &g, int) {
   return g.b.select(g.b.eq(a, none), none, g.b.select(g.b.lt(a, none), g.b.neg(g.d), g.d));
 }
 
-Value grad_exp(const Backward &g, int) { return g.b.mul(g.d, g.result); }
-Value grad_log(const Backward &g, int) { return g.b.div(g.d, g.operand(0)); }
+// d y, where y is finite unless the operand is beyond its logarithm
+Value grad_exp(const Backward &g, int) {
+  const double finite_below = g.b.type(g.result).dtype == DType::f64 ? 709 : 88;
+  const Value result = g.b.mul(g.d, g.result);
+  return bounds(g.b.region(), g.operand(0)).high <= finite_below ? result : held_at_zero(g, result);
+}
+
+Value grad_log(const Backward &g, int) { return quotient(g, g.operand(0)); }
 Value grad_sin(const Backward &g, int) { return g.b.mul(g.d, g.b.op(Op::cos, {g.operand(0)})); }
 Value grad_cos(const Backward &g, int) { return g.b.neg(g.b.mul(g.d, g.b.op(Op::sin, {g.operand(0)}))); }
 
@@ -62,8 +93,13 @@ Value grad_erf(const Backward &g, int) {
   return g.b.mul(g.d, g.b.mul(bell, g.b.like(a, 2 * std::numbers::inv_sqrtpi)));
 }
 
-// d / (2 y)
-Value grad_sqrt(const Backward &g, int) { return g.b.div(g.b.mul(g.d, g.b.like(g.d, 0.5)), g.result); }
+// d / (2 y), 0 at 0
+Value grad_sqrt(const Backward &g, int) {
+  const Value slope = g.b.div(g.b.mul(g.d, g.b.like(g.d, 0.5)), g.result), none = zero(g, g.d);
+  if (nonzero(g, g.operand(0)))
+    return slope;
+  return g.b.select(g.b.op(Op::logical_or, {g.b.eq(g.result, none), g.b.eq(g.d, none)}), none, slope);
+}
 
 // The first operand has the derivative where it is strictly larger, the second where it is at least as large: a tie goes to the
 // second. So relu, maximum(x, 0), has derivative 0 at 0, and its mask is 0 < y, from the result.

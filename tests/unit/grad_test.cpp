@@ -288,6 +288,74 @@ func f(%x: f32[2] input) -> (g = %g) {
 )");
 }
 
+// By code for sum(select(c, f(x), 0)) where no c is true: 0, and so by the derivative's derivative; also where f is a norm at 0.
+TEST(Grad, WhatArrivesAsZeroLeavesAsZero) {
+  for (const char *op : {"sqrt(%x)", "log(%x)", "div(1, %x)", "div(%x, %x)", "exp(%x)", "rem(1, %x)"})
+    for (const double x : {-2.0, -1.0, 0.0, 1e-320, 1e300}) {
+      const std::vector<double> found = values(std::string(R"(
+func f(%x: f64 input, %c: bool input) -> (g = %g, gg = %gg) {
+  %y = )") + op + R"( : f64
+  %z = select(%c, %y, 0) : f64
+  %g = grad(%z, %x) : f64
+  %gg = grad(%g, %x) : f64
+}
+)",
+                                               {{x}, {0}});
+      EXPECT_EQ(found, (std::vector<double>{0, 0})) << op << " at " << x;
+    }
+  EXPECT_EQ(values(R"(
+func f(%x: f64[3] input) -> (g = %g) {
+  %s = mul(%x, %x) : f64[3]
+  %l = sum(%s, axes=[0]) : f64
+  %n = sqrt(%l) : f64
+  %g = grad(%n, %x) : f64[3]
+}
+)",
+                   {{0, 0, 0}}),
+            (std::vector<double>{0, 0, 0}));
+}
+
+// No guard stands where the slope is finite: of a softmax, of what is divided by a root with an epsilon.
+TEST(Grad, GuardsOnlyWhatMayBeInfinite) {
+  const auto guards = [](const std::string &text) { return text.find("select") != text.npos; };
+  EXPECT_FALSE(guards(expanded(R"(
+func f(%x: f32[4,8] input) -> (g = %g) {
+  %m = max(%x, axes=[1]) : f32[4]
+  %fixed = stop_gradient(%m) : f32[4]
+  %b = broadcast(%fixed, axes=[0]) : f32[4,8]
+  %z = sub(%x, %b) : f32[4,8]
+  %e = exp(%z) : f32[4,8]
+  %s = sum(%e, axes=[1]) : f32[4]
+  %r = div(1, %s) : f32[4]
+  %k = log(%s) : f32[4]
+  %n = mul(%r, %k) : f32[4]
+  %l = sum(%n, axes=[0]) : f32
+  %g = grad(%l, %x) : f32[4,8]
+}
+)")));
+  EXPECT_FALSE(guards(expanded(R"(
+func f(%x: f32[8] input) -> (g = %g) {
+  %s = mul(%x, %x) : f32[8]
+  %v = add(%s, 1e-05) : f32[8]
+  %r = sqrt(%v) : f32[8]
+  %y = div(%x, %r) : f32[8]
+  %l = sum(%y, axes=[0]) : f32
+  %g = grad(%l, %x) : f32[8]
+}
+)")));
+  EXPECT_TRUE(guards(expanded(R"(
+func f(%x: f32[4,4] input) -> (g = %g) {
+  %m = max(%x, axes=[1]) : f32[4]
+  %fixed = stop_gradient(%m) : f32[4]
+  %b = broadcast(%fixed, axes=[1]) : f32[4,4]
+  %z = sub(%x, %b) : f32[4,4]
+  %e = exp(%z) : f32[4,4]
+  %l = sum(%e, axes=[0, 1]) : f32
+  %g = grad(%l, %x) : f32[4,4]
+}
+)"))) << "the maximum of another axis";
+}
+
 // Where both are equal, the second operand of maximum and minimum has the derivative; so relu, maximum(x, 0), has 0 at 0.
 TEST(Grad, TiesOfMaximumGoToTheSecond) {
   const std::string function = R"(
