@@ -114,7 +114,7 @@ std::optional<Module> Lowering::run() {
     queries_.clear();
     instances_.clear();
     declaring_.clear();
-    rounds_ = 0;
+    rounds_ = steps_ = 0;
     trace.forget_reported();
     for (const ast::Func *entry : names_.entries())
       lower_entry(*entry);

@@ -114,6 +114,7 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
   const bool anywhere = builtin.elementwise || (builtin.name == "shape" && trace.in_library(at));
   size_t position = 0;
   for (Argument &argument : arguments) {
+    spend(argument.value.datum.size() / 4); // it may walk through a list
     size_t i = position;
     if (argument.name) {
       const auto named = [&](std::string_view name) { return name.substr(0, name.find('?')) == argument.name->text; };
@@ -164,6 +165,7 @@ Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments
                .elementwise = frame_->elementwise,
                .site = next_site(name)};
   const Trace::Entered entered(trace, name, at);
+  spend(4 * trace.depth()); // the path to here is kept with the operations
   if (is_elementwise(func) && callee.elementwise.empty())
     callee.elementwise = name;
   active_.push_back(&func);

@@ -70,7 +70,8 @@ struct Walk {
       expr(unary->operand);
     } else if (auto *binary = e->as<ast::Binary>()) {
       expr(binary->left);
-      expr(binary->right);
+      for (const ast::Binary::Link &link : binary->links)
+        expr(link.right);
     } else if (auto *call = e->as<ast::Call>()) {
       expr(call->callee);
       args(call->args);

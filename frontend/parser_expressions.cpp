@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace nnc {
 
@@ -40,7 +41,7 @@ struct DepthBelow {
   int of(const ExprPtr &e) const { return e ? e->depth : 0; }
   int operator()(const ast::List &list) const { return most(list.items); }
   int operator()(const ast::Unary &unary) const { return of(unary.operand); }
-  int operator()(const ast::Binary &binary) const { return std::max(of(binary.left), of(binary.right)); }
+  int operator()(const ast::Binary &binary) const { return std::max(of(binary.left), of(binary.links.back().right)); }
   int operator()(const ast::Call &call) const {
     int depth = of(call.callee);
     for (const ast::Arg &arg : call.args)
@@ -76,6 +77,20 @@ ExprPtr Parser::make(const Span &first, ast::Expr::Node node) {
   return expr;
 }
 
+ExprPtr Parser::joined(const Span &first, ExprPtr left, ast::Binary::Link link) {
+  ast::Binary binary{std::move(left), {}};
+  binary.links.push_back(std::move(link));
+  return make(first, std::move(binary));
+}
+
+void Parser::extend(ast::Expr &chain, ast::Binary::Link link) {
+  chain.span = since(chain.span);
+  chain.depth = std::max(chain.depth, 1 + link.right->depth);
+  std::get<ast::Binary>(chain.node).links.push_back(std::move(link));
+  if (chain.depth > ast::max_depth)
+    fail_too_deep(last());
+}
+
 // An expression of operators that bind at least as tight as `loosest`.
 ExprPtr Parser::binary(int loosest) {
   ExprPtr left;
@@ -89,13 +104,16 @@ ExprPtr Parser::binary(int loosest) {
   } else {
     left = unary();
   }
-  for (;;) {
+  for (int chained = -1;;) { // the level of the operators in `left`, where it has no parentheses
     const Infix *row = infix(token().kind);
     if (!row || row->level < loosest)
       return left;
     Span op = take(), first = left->span;
     ExprPtr right = binary(row->level + 1);
-    left = make(first, ast::Binary{row->op, op, std::move(left), std::move(right)});
+    if (row->level == std::exchange(chained, row->level))
+      extend(*left, {row->op, op, std::move(right)});
+    else
+      left = joined(first, std::move(left), {row->op, op, std::move(right)});
     const Infix *next = infix(token().kind);
     if (next && next->level == row->level && row->level == level_compare)
       fail(here(), "comparisons do not chain: write `a < b and b < c`");
@@ -119,7 +137,7 @@ ExprPtr Parser::unary() {
     return base;
   Span op = take();
   ExprPtr exponent = unary();
-  return make(first, ast::Binary{BinaryOp::pow, op, std::move(base), std::move(exponent)});
+  return joined(first, std::move(base), {BinaryOp::pow, op, std::move(exponent)});
 }
 
 ExprPtr Parser::postfix() {

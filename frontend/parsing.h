@@ -136,6 +136,8 @@ private:
   std::vector<ast::Subscript> subscripts();
   ast::Subscript subscript();
   ast::ExprPtr make(const Span &first, ast::Expr::Node node); // from `first` to the token just taken
+  ast::ExprPtr joined(const Span &first, ast::ExprPtr left, ast::Binary::Link link);
+  void extend(ast::Expr &chain, ast::Binary::Link link);
 };
 
 // What to write instead of a word of another language that starts a line; "" if there is nothing to say.

@@ -72,8 +72,12 @@ std::string show(const Expr &e) {
   }
   if (auto *unary = e.as<Unary>())
     return fmt::format("({} {})", spelling(unary->op), show(unary->operand));
-  if (auto *binary = e.as<Binary>())
-    return fmt::format("({} {} {})", spelling(binary->op), show(binary->left), show(binary->right));
+  if (auto *binary = e.as<Binary>()) {
+    std::string text = show(binary->left);
+    for (const Binary::Link &link : binary->links)
+      text = fmt::format("({} {} {})", spelling(link.op), text, show(link.right));
+    return text;
+  }
   if (auto *call = e.as<Call>())
     return fmt::format("({}{}{})", show(call->callee), show(call->args), call->as ? " as " + call->as->text : "");
   if (auto *index = e.as<Index>())
@@ -120,7 +124,7 @@ TEST(Parser, SpansCoverParentheses) {
   Parsed parsed("const a = (b + c) * d\n");
   const Expr &product = *parsed.file.items.at(0).as<Const>()->value;
   EXPECT_EQ(product.span.text(), "(b + c) * d");
-  EXPECT_EQ(product.as<Binary>()->op_span.text(), "*");
+  EXPECT_EQ(product.as<Binary>()->links[0].op_span.text(), "*");
   EXPECT_EQ(product.as<Binary>()->left->span.text(), "(b + c)");
   EXPECT_EQ(product.as<Binary>()->left->parens, 1);
   EXPECT_EQ(product.depth, 3);
