@@ -6,6 +6,7 @@
 #include "frontend/diagnostics.h"
 
 #include "ir/error.h"
+#include "ir/printable.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -13,24 +14,6 @@
 #include <numeric>
 
 namespace nnc {
-
-size_t character_size(std::string_view text, size_t at) {
-  auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  auto inner = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) { return byte(i) >= low && byte(i) <= high; };
-  unsigned first = byte(at);
-  if (at >= text.size())
-    return 0;
-  if (first < 0x80)
-    return 1;
-  // The second byte's bounds exclude overlong forms, surrogates and what is above U+10FFFF (Unicode 15, table 3-7).
-  if (first >= 0xc2 && first <= 0xdf)
-    return inner(at + 1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef)
-    return inner(at + 1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && inner(at + 2) ? 3 : 0;
-  if (first >= 0xf0 && first <= 0xf4)
-    return inner(at + 1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && inner(at + 2) && inner(at + 3) ? 4 : 0;
-  return 0;
-}
 
 // ---- Source
 
@@ -70,16 +53,7 @@ Span join(const Span &first, const Span &last) { return {first.source, first.beg
 namespace {
 
 std::string shown(std::string_view character) {
-  unsigned char first = character[0];
-  if (first == '\t')
-    return " ";
-  if (first < 0x20 || first == 0x7f || (character.size() == 1 && first >= 0x80))
-    return "?";
-  bool control = character.size() == 2 && character < "\xc2\xa0";                                               // U+0080–9F
-  bool direction = (character >= "\xe2\x80\x8b" && character <= "\xe2\x80\x8f") ||                              // U+200B–200F
-                   (character >= "\xe2\x80\xa8" && character <= "\xe2\x80\xae") ||                              // U+2028–202E
-                   (character >= "\xe2\x81\xa0" && character <= "\xe2\x81\xaf") || character == "\xef\xbb\xbf"; // U+2060–206F
-  return control || direction ? "?" : std::string(character);
+  return character == "\t" ? " " : is_unprintable(character) ? "?" : std::string(character);
 }
 
 struct Mark {
@@ -145,17 +119,17 @@ std::string place_text(const Span &span) {
   if (!span)
     return "";
   Place place = span.place();
-  return fmt::format("{}:{}:{}: ", span.source->name(), place.line, place.column);
+  return fmt::format("{}:{}:{}: ", printable(span.source->name()), place.line, place.column);
 }
 
 std::string text_of(const Diagnostic &diagnostic) {
   std::string out = place_text(diagnostic.span);
   out += diagnostic.severity == Diagnostic::Severity::error ? "error: " : "warning: ";
-  out += diagnostic.message;
+  out += printable(diagnostic.message);
   if (diagnostic.span)
     out += excerpts(diagnostic);
   for (const Diagnostic::Note &note : diagnostic.notes)
-    out += "\n" + place_text(note.span) + "note: " + note.text;
+    out += "\n" + place_text(note.span) + "note: " + printable(note.text);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "codegen/jit.h"
 #include "ir/error.h"
 #include "ir/plan_interpreter.h"
+#include "ir/printable.h"
 #include "tools/description.h"
 
 #include <fmt/format.h>
@@ -276,7 +277,8 @@ Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, b
     for (const LoadedWeights::Left &left : loaded.left)
       unknown.push_back(left.name);
     if (!unknown.empty())
-      fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
+      fmt::print(stderr, "{}\n",
+                 printable(fmt::format("{}: note: not in the model, so not loaded: `{}`", weights, fmt::join(unknown, "`, `"))));
     return loaded.metadata;
   }
   fmt::print(stderr, "{}: {} tensor{} loaded{}\n", weights, loaded.tensors, loaded.tensors == 1 ? "" : "s",
@@ -287,7 +289,7 @@ Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, b
     type_width = std::max(type_width, left.file.size());
   }
   for (const LoadedWeights::Left &left : loaded.left)
-    fmt::print(stderr, "  {:<{}}  {:<{}}  {}\n", left.name, name_width, left.file, type_width,
+    fmt::print(stderr, "  {:<{}}  {:<{}}  {}\n", printable(left.name), name_width, left.file, type_width,
                left.model.empty()  ? "not in the model"
                : left.file.empty() ? "not in the file: " + left.model + " as init made it"
                                    : "in the model " + left.model);

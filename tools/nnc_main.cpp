@@ -2,6 +2,7 @@
 // exit code 1; each command is in cmd_*.cpp.
 #include "codegen/fatal.h"
 #include "ir/error.h"
+#include "ir/printable.h"
 #include "tools/command_line.h"
 
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ bool is_bare_word(std::string_view word) { return !word.starts_with('-') && word
 
 // Places and files come first in what Error says: "mlp.nn:7:14: error: …", "x.npy: …".
 void say(const std::string &text) {
-  fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "nnc: error: " : "", text);
+  fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "nnc: error: " : "", printable(text));
 }
 
 } // namespace
@@ -33,6 +34,7 @@ int main(int argc, char **argv) {
       {"run", run_command},         {"train", train_command},         {"bench", bench_command},
       {"inspect", inspect_command}, {"gradcheck", gradcheck_command}, {"fmt", fmt_command},
       {"docs", docs_command},       {"plot", plot_command},           {"objdump", objdump_command},
+      {"summary", summary_command},
   };
   try {
     report_fatal_errors();
