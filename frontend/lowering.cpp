@@ -88,7 +88,7 @@ Lowering::Lowering(const Files &files, const SourceOptions &options, Diagnostics
       throw Error(fmt::format("{}: `const {}` is one of {}; only those of the model can be set", model->name(), name,
                               item->name.span.source->name()));
     if (!item)
-      throw Error(fmt::format("{}: there is no `const {}` to set{}", model->name(), name, names_.did_you_mean(name, {}, model)));
+      throw Error(fmt::format("{}: there is no `const {}` to set{}", model->name(), name, names_.did_you_mean(name, Names::Meant::value, {}, model)));
     std::optional<Datum> value = parse_setting(text);
     if (!value)
       throw Error(fmt::format("{}: `{}` is no value for `const {}`: a number, true or false", model->name(), text, name));

@@ -108,6 +108,7 @@ private:
   std::optional<FunctionRef> lookup_function(const std::string &name) const;
   Datum read(const Binding &binding);
   [[noreturn]] void fail_unknown(const std::string &name, const Span &span, std::string_view what);
+  std::string hint_for_unknown(const std::string &name, const Span &span, std::string_view what);
   void refuse_if_elementwise(const Datum &datum, std::string_view what, const Span &at);
 
   // ---- calls (lowering_calls.cpp)

@@ -1,4 +1,5 @@
 // Expressions: names, literals and operators. Calls are in lowering_calls.cpp.
+#include "frontend/foreign.h"
 #include "frontend/lowering.h"
 
 #include <cassert>
@@ -128,13 +129,43 @@ Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
 void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
   if (names_.is_missing(name)) // said at the `use`
     throw Poisoned{};
-  std::vector<std::string> known;
-  for (const auto &[local, _] : frame_->names)
-    known.push_back(local);
-  std::string hint = names_.did_you_mean(name, known, frame_->source);
-  if (hint.empty() && name[0] >= 'A' && name[0] <= 'Z')
-    hint = "; a call binds a capitalised name where it stands alone in a parameter's type, from left to right";
-  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, hint));
+  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, hint_for_unknown(name, span, what)));
+}
+
+// The end of the message: what was meant.
+std::string Lowering::hint_for_unknown(const std::string &name, const Span &span, std::string_view what) {
+  const bool is_dtype = what == "dtype", capital = name[0] >= 'A' && name[0] <= 'Z';
+  const std::string_view before = span.source->text().substr(0, span.begin);
+  if (before.ends_with("//") || before.ends_with("// "))
+    return ": `//` divides, and a comment starts with `#`";
+  if (const std::string_view dtype = dtype_instead_of(name); !dtype.empty())
+    return fmt::format(": write `{}`", dtype);
+  if (is_dtype && (plain_word(name) == "tensor" || plain_word(name) == "array" || plain_word(name) == "ndarray"))
+    return ": a tensor's type is its dtype and its sizes, as in `f32[2, 3]`";
+  if (is_dtype && !capital)
+    return ": there are f32, f64, bf16, f16, i8, u8, i32, i64 and bool";
+  if (what == "state")
+    return ": `:=` assigns to a `param` or `state`, and `=` names a value";
+  if (is_dtype) {
+    if (const std::optional<Datum> value = lookup_value(name))
+      return fmt::format(": `{}` is {}", name, kind_text(*value));
+  } else {
+    std::vector<std::string> known;
+    for (const auto &[local, _] : frame_->names)
+      known.push_back(local);
+    using Meant = Names::Meant;
+    const Meant meant = what == "function" ? Meant::function : what == "optimizer" ? Meant::optimizer : Meant::value;
+    if (const std::string_view instead = instead_of(name); !instead.empty() && meant != Meant::optimizer)
+      return fmt::format(": {}", instead);
+    if (std::string near = names_.did_you_mean(name, meant, known, frame_->source); !near.empty())
+      return near;
+  }
+  if (!capital || what == "function" || what == "optimizer")
+    return "";
+  if (frame_->func && frame_->func->kind == ast::Func::Kind::entry)
+    return is_dtype ? ": the types of an entry are known, as in `f32[4]`"
+                    : fmt::format(": the sizes of an entry are numbers; write one, or `const {} = 4` at file level", name);
+  return "; a call binds a capitalised name where it stands alone in a parameter's type, from left to right";
 }
 
 Datum Lowering::eval_list(const ast::List &list) {

@@ -120,7 +120,9 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   const Operand sequence = operand(*loop.sequence);
   const auto *list = sequence.datum.list();
   if (!list)
-    trace.fail(sequence.span, fmt::format("`for` goes through a list or zip(a, b), not {}", kind_text(sequence.datum)));
+    trace.fail(sequence.span,
+               fmt::format("`for` goes through a list, such as 0..10, or zip(a, b), not {}{}", kind_text(sequence.datum),
+                           sequence.datum.is<TensorRef>() ? "; `scan` goes through a tensor" : ""));
 
   std::vector<std::vector<Datum>> yields(loop.targets.size());
   auto *outer = std::exchange(frame_->yields, &yields);

@@ -1,4 +1,5 @@
 // Expressions: precedence climbing over the binary operators, then unary operators, `**`, calls and atoms.
+#include "frontend/foreign.h"
 #include "frontend/parsing.h"
 
 #include <algorithm>
@@ -144,17 +145,55 @@ ExprPtr Parser::postfix() {
 
 ExprPtr Parser::member(const Span &first, ExprPtr base) {
   take();
-  std::string_view what = base->span.text();
+  ast::Name member = name("`T`");
+  if (member.text == "T" && !is(Tok::open_paren))
+    return make(first, ast::Transpose{std::move(base)});
+  if (const auto *package = base->as<ast::Ref>(); package && is_package(package->name)) {
+    while (is(Tok::dot) && token_after().kind == Tok::name) { // torch.nn.functional.relu
+      take();
+      member = name("a name");
+    }
+    const std::string_view instead = dtype_instead_of(member.text).empty() ? instead_of(member.text) : "";
+    const std::string_view dtype = dtype_instead_of(member.text);
+    fail(join(first, member.span),
+         !instead.empty() ? fmt::format("there is no `{}`: {}", join(first, member.span).text(), instead)
+                          : fmt::format("functions stand without the name of a package: write `{}{}`",
+                                        dtype.empty() ? std::string_view(member.text) : dtype, is(Tok::open_paren) ? "(…)" : ""));
+  }
+  fail_member(first, *base, member);
+}
+
+// A field or a method, of which there are none.
+void Parser::fail_member(const Span &first, const ast::Expr &base, const ast::Name &member) {
+  std::string_view what = base.span.text();
   if (what.size() > 20 || what.find('\n') != std::string_view::npos)
     what = "x";
-  ast::Name member = name("`T`");
-  if (is(Tok::open_paren))
-    fail(member.span, fmt::format("there are no methods: write `{}({}{})`", member.text, what,
-                                  token_after().kind == Tok::close_paren ? "" : ", …"));
-  if (member.text != "T")
+  if (what == "self")
+    fail(join(first, member.span),
+         fmt::format("there is no `self`: a `param` is called by its name in its net, `{}`", member.text));
+  if (base.as<ast::Ref>() && declares(Tok::kw_net, what) && plain_word(member.text) != "parameters")
     fail(member.span,
-         fmt::format("a value has no fields but `.T`: functions stand before it, as in `{}({})`", member.text, what));
-  return make(first, ast::Transpose{std::move(base)});
+         fmt::format("a net has no fields: params(\"{}/{}\") lists what is called so in it, and params({}) all its parameters",
+                     what, member.text, what));
+  if (plain_word(member.text) == "astype" || member.text == "to" || member.text == "type") {
+    std::string_view dtype;
+    for (size_t i = at_ + 1; i < lexed_.tokens.size() && dtype.empty() && lexed_.tokens[i].kind != Tok::close_paren; ++i) {
+      const std::string_view word = span(lexed_.tokens[i]).text();
+      static constexpr std::string_view own[] = {"f32", "f64", "bf16", "f16", "i8", "u8", "i32", "i64", "bool"};
+      dtype = std::find(std::begin(own), std::end(own), word) != std::end(own) ? word : dtype_instead_of(word);
+    }
+    if (!dtype.empty())
+      fail(member.span, fmt::format("there are no methods: write `{}({})`", dtype, what));
+  }
+  const std::string_view thing = is(Tok::open_paren) ? "there are no methods" : "a value has no fields but `.T`";
+  if (const std::string_view dtype = dtype_instead_of(member.text); !dtype.empty())
+    fail(member.span, fmt::format("{}: write `{}({})`", thing, dtype, what));
+  if (const std::string_view instead = instead_of(member.text); !instead.empty())
+    fail(member.span, fmt::format("{}: {}", thing, instead));
+  if (is(Tok::open_paren))
+    fail(member.span,
+         fmt::format("{}: write `{}({}{})`", thing, member.text, what, token_after().kind == Tok::close_paren ? "" : ", …"));
+  fail(member.span, fmt::format("{}: functions stand before it, as in `{}({})`", thing, member.text, what));
 }
 
 ExprPtr Parser::atom() {
@@ -179,6 +218,11 @@ ExprPtr Parser::atom() {
     bracketed(first, Tok::close_bracket, [&] { list.items.push_back(sized()); });
     return make(first, std::move(list));
   }
+  case Tok::open_brace:
+    fail(first, "there are no dictionaries and sets: a list is `[a, b]`");
+  case Tok::star:
+  case Tok::power:
+    fail(first, fmt::format("arguments are not unpacked: pass the list itself, without `{}`", first.text()));
   default:
     if (at_ > 0 && !is(Tok::invalid) && (token().first || is(Tok::end)))
       fail(last(), fmt::format("expected an expression behind `{}`", last().text()));
@@ -211,7 +255,8 @@ ExprPtr Parser::reference() {
   if (at.text() == "lambda" && (is(Tok::name) || is(Tok::colon)))
     fail(at, "there are no lambdas: declare a `fn` at file level and pass its name");
   if (at.text() == "None")
-    fail(at, "there is no `None`: give a parameter a default that means nothing, and an axis with `reshape`");
+    fail(at, "there is no `None`: leave out an argument that has a default; a new axis is made with `expand_dims(x, axis)`, and "
+             "sizes are numbers");
   if (at.text() == "True" || at.text() == "False") {
     diagnostics_.error(at, at.text() == "True" ? "write `true`" : "write `false`");
     return make(at, ast::Bool{at.text() == "True"});
