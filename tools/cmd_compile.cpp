@@ -32,6 +32,7 @@ const HelpPage page = {
   nnc inspect MODEL.so                  what a compiled model offers
   nnc objdump MODEL ENTRY               the machine code of an entry below the lines it comes from
   nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
+  nnc summary MODEL [ENTRY]             layers, parameters, work and memory
   nnc plot MODEL ENTRY --range A:B      draw an entry, or how a training went
   nnc fmt FILE.nn…                      lay out the text of models
   nnc docs --std                        the pages about the library and the ops

@@ -127,6 +127,7 @@ int run_command(int argc, const char *const *argv);
 int train_command(int argc, const char *const *argv);
 int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
+int summary_command(int argc, const char *const *argv);
 int objdump_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
 int fmt_command(int argc, const char *const *argv);
