@@ -5,8 +5,8 @@
 // by `?`. So marks stand below what they mean, but for characters that are two cells wide or none.
 #include "frontend/diagnostics.h"
 
+#include "frontend/printable.h"
 #include "ir/error.h"
-#include "ir/printable.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -14,6 +14,24 @@
 #include <numeric>
 
 namespace nnc {
+
+size_t character_size(std::string_view text, size_t at) {
+  auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  auto inner = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) { return byte(i) >= low && byte(i) <= high; };
+  unsigned first = byte(at);
+  if (at >= text.size())
+    return 0;
+  if (first < 0x80)
+    return 1;
+  // The second byte's bounds exclude overlong forms, surrogates and what is above U+10FFFF (Unicode 15, table 3-7).
+  if (first >= 0xc2 && first <= 0xdf)
+    return inner(at + 1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef)
+    return inner(at + 1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && inner(at + 2) ? 3 : 0;
+  if (first >= 0xf0 && first <= 0xf4)
+    return inner(at + 1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && inner(at + 2) && inner(at + 3) ? 4 : 0;
+  return 0;
+}
 
 // ---- Source
 

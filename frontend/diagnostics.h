@@ -20,6 +20,9 @@ struct Place {
   bool operator==(const Place &) const = default;
 };
 
+// Bytes of the UTF-8 character that starts at text[at]; 0 if none starts there.
+size_t character_size(std::string_view text, size_t at);
+
 // A text and its name as messages print it. A byte order mark is dropped. Spans point into it, so it stays where it is and
 // outlives them.
 class Source {

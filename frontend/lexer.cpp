@@ -7,8 +7,6 @@
 // (`&`, `'…'`) are reported and read as what they mean, so that one slip gives one error.
 #include "frontend/lexer.h"
 
-#include "ir/printable.h"
-
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>

@@ -402,6 +402,8 @@ ast::TypeExpr Parser::type() {
 }
 
 ast::Name Parser::name(std::string_view what) {
+  if (is_word()) // before fail_expected takes it for what it starts
+    fail(here(), fmt::format("expected {}, found {}", what, found()));
   Span at = expect(Tok::name, what);
   return {std::string(at.text()), at};
 }

@@ -219,6 +219,8 @@ ExprPtr Parser::atom() {
     return make(first, std::move(list));
   }
   case Tok::open_brace:
+    if (last().text() == "if" || last().text() == "in")
+      fail_expected("an expression");
     fail(first, "there are no dictionaries and sets: a list is `[a, b]`");
   case Tok::star:
   case Tok::power:

@@ -47,8 +47,10 @@ void Parser::nested_declaration() {
 ast::Stmt Parser::statement() {
   ast::Stmt statement;
   Span first = here();
-  if (is_word() && (token_after().kind == Tok::assign || token_after().kind == Tok::colon_assign))
-    fail(first, fmt::format("`{}` is a word of the language: call the value something else", text()));
+  if (is_word() && (token_after().kind == Tok::assign || token_after().kind == Tok::colon_assign)) {
+    take(); // or skip_statement would stop before it
+    fail(first, fmt::format("`{}` is a word of the language: call the value something else", first.text()));
+  }
   switch (token().kind) {
   case Tok::kw_param:
   case Tok::kw_state:

@@ -1,6 +1,6 @@
 // `nnc inspect MODEL.so`: what the metadata of a compiled model says, for people and as JSON for programs.
+#include "frontend/printable.h"
 #include "ir/error.h"
-#include "ir/printable.h"
 #include "tools/command_line.h"
 #include "tools/engine.h"
 

@@ -1,8 +1,8 @@
 // nnc: compiles, runs, trains and measures models. This file picks the command and turns what goes wrong into a message and
 // exit code 1; each command is in cmd_*.cpp.
 #include "codegen/fatal.h"
+#include "frontend/printable.h"
 #include "ir/error.h"
-#include "ir/printable.h"
 #include "tools/command_line.h"
 
 #include <fmt/format.h>

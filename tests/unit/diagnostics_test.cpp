@@ -1,7 +1,7 @@
 // Places, and messages as text.
 #include "frontend/diagnostics.h"
+#include "frontend/printable.h"
 #include "ir/error.h"
-#include "ir/printable.h"
 
 #include <gtest/gtest.h>
 

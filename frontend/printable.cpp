@@ -1,28 +1,12 @@
 // Escapes what a terminal would obey.
-#include "ir/printable.h"
+#include "frontend/printable.h"
+
+#include "frontend/diagnostics.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 
 namespace nnc {
-
-size_t character_size(std::string_view text, size_t at) {
-  auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  auto inner = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) { return byte(i) >= low && byte(i) <= high; };
-  unsigned first = byte(at);
-  if (at >= text.size())
-    return 0;
-  if (first < 0x80)
-    return 1;
-  // The second byte's bounds exclude overlong forms, surrogates and what is above U+10FFFF (Unicode 15, table 3-7).
-  if (first >= 0xc2 && first <= 0xdf)
-    return inner(at + 1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef)
-    return inner(at + 1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && inner(at + 2) ? 3 : 0;
-  if (first >= 0xf0 && first <= 0xf4)
-    return inner(at + 1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && inner(at + 2) && inner(at + 3) ? 4 : 0;
-  return 0;
-}
 
 bool is_unprintable(std::string_view character) {
   const unsigned char first = character[0];

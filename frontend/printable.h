@@ -6,9 +6,6 @@
 
 namespace nnc {
 
-// Bytes of the UTF-8 character that starts at text[at]; 0 if none starts there.
-size_t character_size(std::string_view text, size_t at);
-
 // A control character, a mark that turns the writing direction, or a stray byte: what a terminal would obey or not show.
 bool is_unprintable(std::string_view character);
 
