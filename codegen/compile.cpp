@@ -90,6 +90,7 @@ Units make_units(const Plan &whole, const ArtefactNames &names, std::span<const 
                          options.identity,
                          {}};
   units.base = std::make_unique<Target>(make_target("generic", facts.triple));
+  units.base->denormals = targets[0].denormals;
   for (size_t v = 0; v < targets.size(); v++) {
     const Target &target = targets[v];
     facts.variants.push_back({target.name, required_isa(*create_machine(target))});

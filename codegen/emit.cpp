@@ -1,5 +1,5 @@
 // One row of vector code for each elementwise op, bound to ops.def: an op without a row here does not compile. Rows see lane
-// operations only, never the vector length or the target. The elementary functions are in vector_math.cpp.
+// operations only, never the vector length or the target. The elementary functions are in vector_math.h.
 
 #include "codegen/emit.h"
 
@@ -51,12 +51,18 @@ Value *neg(const Call &c) { return c.l.neg(c[0]); }
 Value *abs(const Call &c) { return c.l.abs(c[0]); }
 Value *floor(const Call &c) { return c.l.floor(c[0]); }
 Value *round(const Call &c) { return c.l.round(c[0]); }
+Value *pow(const Call &c) { return emit_pow(c.l, c[0], c[1]); }
 Value *exp(const Call &c) { return emit_exp(c.l, c[0]); }
+Value *expm1(const Call &c) { return emit_expm1(c.l, c[0]); }
 Value *log(const Call &c) { return emit_log(c.l, c[0]); }
+Value *log1p(const Call &c) { return emit_log1p(c.l, c[0]); }
 Value *sin(const Call &c) { return emit_sin(c.l, c[0]); }
 Value *cos(const Call &c) { return emit_cos(c.l, c[0]); }
+Value *atan(const Call &c) { return emit_atan(c.l, c[0]); }
 Value *tanh(const Call &c) { return emit_tanh(c.l, c[0]); }
 Value *erf(const Call &c) { return emit_erf(c.l, c[0]); }
+Value *sigmoid(const Call &c) { return emit_sigmoid(c.l, c[0]); }
+Value *normal_cdf(const Call &c) { return emit_normal_cdf(c.l, c[0]); }
 Value *sqrt(const Call &c) { return c.l.sqrt(c[0]); }
 Value *maximum(const Call &c) { return c.l.maximum(c[0], c[1]); }
 Value *minimum(const Call &c) { return c.l.minimum(c[0], c[1]); }

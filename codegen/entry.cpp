@@ -39,9 +39,9 @@ struct Frame {
 class EntryModule {
 public:
   EntryModule(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const std::vector<Variant> &variants,
-              DebugInfo *debug)
-      : module(module), plan(plan), names(names), variants(variants), debug(debug), b(module.getContext()), i32(b.getInt32Ty()),
-        i64(b.getInt64Ty()), ptr(b.getPtrTy()) {
+              Denormals denormals, DebugInfo *debug)
+      : module(module), plan(plan), names(names), variants(variants), denormals(denormals), debug(debug), b(module.getContext()),
+        i32(b.getInt32Ty()), i64(b.getInt64Ty()), ptr(b.getPtrTy()) {
     context_type = llvm::StructType::get(module.getContext(), {i32, i32, ptr, ptr, i64, i64, i32, i32});
     assert(module.getDataLayout().getTypeAllocSize(context_type) == sizeof(nnc_context));
     size_t most = 0;
@@ -66,6 +66,7 @@ private:
   const Plan &plan;
   const ArtefactNames &names;
   const std::vector<Variant> &variants;
+  Denormals denormals;
   DebugInfo *const debug;
   llvm::IRBuilder<> b;
   llvm::Type *i32, *i64, *ptr;
@@ -200,7 +201,7 @@ llvm::Function *EntryModule::task(int index, size_t variant) {
   const Kernel &k = plan.kernels[index];
   llvm::Function *function = create(b.getVoidTy(), {ptr, i64}, names.task(index, variant), llvm::GlobalValue::InternalLinkage);
   Value *frame = function->getArg(0), *slice = function->getArg(1), *grains = b.getInt64(k.grains);
-  Value *mode = emit_enter_float_mode(b);
+  Value *mode = emit_enter_float_mode(b, denormals);
   Value *slices = load_frame(frame, Frame::slices);
   Value *first = b.CreateUDiv(b.CreateMul(slice, grains), slices);
   Value *end = b.CreateUDiv(b.CreateMul(b.CreateAdd(slice, b.getInt64(1)), grains), slices);
@@ -413,7 +414,7 @@ llvm::Function *EntryModule::emit_entry(const PlanEntry &entry, const EntryNames
   Value *variant = picked(function->getArg(0), refuse, refusal);
   Value *slots = check_arguments(entry, function, refuse, refusal);
 
-  Value *mode = emit_enter_float_mode(b);
+  Value *mode = emit_enter_float_mode(b, denormals);
   b.CreateStore(slots, b.CreateStructGEP(frame_type, frame, Frame::slots));
   b.CreateStore(b.getInt64(workspace_layout(entry).slot_bytes), b.CreateStructGEP(frame_type, frame, Frame::slot_bytes));
   Body body{entry, function, frame, slots, leave, result};
@@ -490,7 +491,7 @@ WorkspaceLayout workspace_layout(const PlanEntry &entry) { return {aligned(entry
 
 void emit_entries(llvm::Module &module, const Plan &plan, const ArtefactNames &names, const ArtefactFacts &facts,
                   const Target &base, DebugInfo *debug) {
-  EntryModule entries(module, plan, names, facts.variants, debug);
+  EntryModule entries(module, plan, names, facts.variants, base.denormals, debug);
   InfoFunctions functions = {{}, entries.pick, entries.emit_touch(), emit_code_name(module, names.code_name)};
   for (size_t i = 0; i < plan.entries.size(); i++)
     functions.calls.push_back(entries.emit_call(plan.entries[i], entries.emit_entry(plan.entries[i], names.entries[i])));

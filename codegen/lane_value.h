@@ -46,6 +46,10 @@ inline LaneValue mad(LaneValue x, LaneValue y, LaneValue z) { return x.with(x.la
 inline LaneValue mad(LaneValue x, double y, LaneValue z) { return mad(x, x.number(y), z); }
 inline LaneValue mad(LaneValue x, LaneValue y, double z) { return mad(x, y, x.number(z)); }
 
+inline LaneValue floor(LaneValue x) { return x.with(x.lanes->floor(x.value)); }
+inline LaneValue is_nan(LaneValue x) { return x.with(x.lanes->is_nan(x.value)); }
+inline LaneValue operator!(LaneValue x) { return x.with(x.lanes->bit_not(x.value)); }
+
 // The clamps keep NaN.
 inline LaneValue at_most(LaneValue x, double bound) { return select(x.number(bound) < x, x.number(bound), x); }
 inline LaneValue at_least(LaneValue x, double bound) { return select(x < x.number(bound), x.number(bound), x); }
@@ -68,6 +72,37 @@ struct TwoSum {
 inline TwoSum two_sum(LaneValue x, LaneValue y) {
   LaneValue sum = x + y, part = sum - x;
   return {sum, (x - (sum - part)) + (y - part)};
+}
+
+// x = high + low with half the digits each (Veltkamp); exact while x times 2^13 (f64: 2^27) does not overflow.
+struct Halves {
+  LaneValue high;
+  LaneValue low;
+};
+
+inline Halves split(LaneValue x) {
+  LaneValue scaled = x * (x.is_f32() ? 0x1p12 + 1 : 0x1p27 + 1), high = scaled - (scaled - x);
+  return {high, x - high};
+}
+
+// x * y = product + error exactly, while neither the product nor the error leaves the normal range: by fma where the target has
+// it, else by halves (Dekker).
+struct TwoProduct {
+  LaneValue product;
+  LaneValue error;
+};
+
+inline TwoProduct two_product_by_halves(LaneValue x, LaneValue y) {
+  LaneValue product = x * y;
+  const Halves p = split(x), q = split(y);
+  return {product, p.high * q.high - product + p.high * q.low + p.low * q.high + p.low * q.low};
+}
+
+inline TwoProduct two_product(LaneValue x, LaneValue y) {
+  if (!x.lanes->target().has_fma)
+    return two_product_by_halves(x, y);
+  LaneValue product = x * y;
+  return {product, mad(x, y, -product)};
 }
 
 inline LaneValue sign_bit(LaneValue x) { return x.bits() & x.bits().integer(x.is_f32() ? INT32_MIN : INT64_MIN); }

@@ -26,24 +26,11 @@ LaneValue sum_to_odd(LaneValue x, LaneValue y) {
   return select(inexact & even, bits + select(outward, one, bits.integer(-1)), bits).from_bits();
 }
 
-// x = high + low with 26 bits each (Veltkamp); exact while 2^27 x does not overflow.
-struct Halves {
-  LaneValue high;
-  LaneValue low;
-};
-
-Halves split(LaneValue x) {
-  LaneValue scaled = x * (0x1p27 + 1), high = scaled - (scaled - x);
-  return {high, x - high};
-}
-
 // Dekker's product, then a sum of three with one rounding to odd. Exact while neither the product nor its low part leaves the
 // normal range: for |x|, |y| in 2^-450 … 2^450 and |z| below 2^1000. Outside the result is x * y + z rounded twice: the
 // documented exception of targets without fma.
 LaneValue fma_by_parts(LaneValue x, LaneValue y, LaneValue z) {
-  LaneValue high = x * y;
-  const Halves p = split(x), q = split(y);
-  LaneValue low = p.high * q.high - high + p.high * q.low + p.low * q.high + p.low * q.low;
+  const auto [high, low] = two_product_by_halves(x, y);
   const TwoSum middle = two_sum(z, low), head = two_sum(high, middle.sum);
   LaneValue exact = head.sum + sum_to_odd(head.error, middle.error);
   auto moderate = [](LaneValue a) { return (a.number(0x1p-450) < abs(a)) & (abs(a) < a.number(0x1p450)); };

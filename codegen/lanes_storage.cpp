@@ -1,7 +1,6 @@
 // Lanes: bf16 and f16, as they are converted to f32 and back. Where a target has instructions for f16 they are used, through
 // fpext and fptrunc; elsewhere those two would be calls of a library, so the bits are computed. All ways give the same bits.
-//
-// Denormals must not be flushed (entries see to it): the products below shift a fraction into place by them.
+// No step makes or reads a denormal, so that they hold where those are flushed too.
 
 #include "codegen/lane_value.h"
 
@@ -40,19 +39,26 @@ LaneValue rounded_to_f16(LaneValue x) {
   return or_quiet_nan(with_sign(result, x).bits(), x);
 }
 
-// Exponent and fraction go to their place in an f32; the product makes up for its larger bias, of denormals too.
+constexpr int64_t bias_difference = (127 - 15) << 23, least_normal = (127 - 14) << 23; // of f16, as bits of an f32
+
+// Exponent and fraction go to their place in an f32, whose bias is larger. A denormal f16 has the fraction of 2^-14 (1 +
+// fraction).
 LaneValue f32_from_f16(LaneValue bits) {
   const LaneValue magnitude = (bits & bits.integer(0x7FFF)) << f16_dropped, sign = (bits & bits.integer(0x8000)) << 16;
   const LaneValue is_finite = magnitude < bits.integer(f16_infinity << f16_dropped);
-  const LaneValue number = (magnitude.from_bits() * 0x1p112).bits();
+  const LaneValue denormal = (magnitude + bits.integer(least_normal)).from_bits() - 0x1p-14;
+  const LaneValue number =
+      select(magnitude < bits.integer(int64_t{1} << 23), denormal.bits(), magnitude + bits.integer(bias_difference));
   return (select(is_finite, number, magnitude | bits.integer(f32_infinity)) | sign).from_bits();
 }
 
-// Of a number that f16 can hold: the same way back.
+// Of a number that f16 can hold. A denormal is a multiple of 2^-24, the last place of an f32 in 0.5..1.
 LaneValue f16_from_f32(LaneValue x) {
   const LaneValue bits = x.bits(), magnitude = bits & bits.integer(INT32_MAX), sign = (bits >> 16) & bits.integer(0x8000);
   const LaneValue is_finite = magnitude < bits.integer(f32_infinity);
-  const LaneValue number = (magnitude.from_bits() * 0x1p-112).bits() >> f16_dropped;
+  const LaneValue denormal = (magnitude.from_bits() + 0.5).bits() - bits.integer(int64_t{126} << 23);
+  const LaneValue number =
+      select(magnitude < bits.integer(least_normal), denormal, (magnitude - bits.integer(bias_difference)) >> f16_dropped);
   const LaneValue fraction = (magnitude >> f16_dropped) & bits.integer(0x3FF);
   return select(is_finite, number, fraction | bits.integer(f16_infinity)) | sign;
 }

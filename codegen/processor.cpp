@@ -164,7 +164,9 @@ Value *emit_x86_word(llvm::IRBuilder<> &b) {
 
 llvm::Triple::ArchType arch(const llvm::Module &module) { return llvm::Triple(module.getTargetTriple()).getArch(); }
 
-constexpr uint32_t default_mxcsr = 0x1f80; // all exceptions masked, round to nearest, denormals kept
+// All exceptions masked, round to nearest; and results (FTZ), operands (DAZ), or both (FZ) are 0 where they are denormal.
+constexpr uint32_t default_mxcsr = 0x1f80, flush_mxcsr = 0x8040;
+constexpr uint64_t default_fpcr = 0, flush_fpcr = uint64_t(1) << 24;
 
 } // namespace
 
@@ -194,7 +196,8 @@ llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symb
   return function;
 }
 
-llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b) {
+llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b, Denormals denormals) {
+  const bool flush = denormals == Denormals::flush;
   llvm::Module &module = *b.GetInsertBlock()->getModule();
   switch (arch(module)) {
   case llvm::Triple::x86_64: {
@@ -202,13 +205,14 @@ llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b) {
     llvm::IRBuilder<> at(&first, first.begin());
     Value *saved = at.CreateAlloca(b.getInt32Ty()), *wanted = at.CreateAlloca(b.getInt32Ty());
     b.CreateCall(compat::intrinsic(&module, llvm::Intrinsic::x86_sse_stmxcsr, {}), {saved});
-    b.CreateStore(b.getInt32(default_mxcsr), wanted);
+    b.CreateStore(b.getInt32(default_mxcsr | (flush ? flush_mxcsr : 0)), wanted);
     b.CreateCall(compat::intrinsic(&module, llvm::Intrinsic::x86_sse_ldmxcsr, {}), {wanted});
     return saved;
   }
   case llvm::Triple::aarch64: {
     Value *saved = b.CreateCall(compat::intrinsic(&module, llvm::Intrinsic::aarch64_get_fpcr, {}), {});
-    b.CreateCall(compat::intrinsic(&module, llvm::Intrinsic::aarch64_set_fpcr, {}), {b.getInt64(0)});
+    b.CreateCall(compat::intrinsic(&module, llvm::Intrinsic::aarch64_set_fpcr, {}),
+                 {b.getInt64(default_fpcr | (flush ? flush_fpcr : 0))});
     return saved;
   }
   default:

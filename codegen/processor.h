@@ -26,8 +26,9 @@ uint64_t detected_isa(const llvm::Module &module);
 // Defines the internal function `i64 symbol()` that finds out the word.
 llvm::Function *emit_isa_detection(llvm::Module &module, const std::string &symbol);
 
-// Saves the floating-point mode and sets the one that kernels are compiled for: round to nearest, denormals kept, no traps.
-llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b);
+// Saves the floating-point mode and sets the one that kernels are compiled for: round to nearest, no traps, denormals as
+// they were asked for.
+llvm::Value *emit_enter_float_mode(llvm::IRBuilder<> &b, Denormals denormals);
 void emit_leave_float_mode(llvm::IRBuilder<> &b, llvm::Value *saved);
 
 } // namespace nnc

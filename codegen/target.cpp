@@ -234,7 +234,7 @@ void set_function_attributes(llvm::Function &function, const Target &target) {
     function.addFnAttr(llvm::Attribute::getWithVScaleRangeArgs(function.getContext(), 1, most_vector_bits / target.vector_bits));
   function.addFnAttr(llvm::Attribute::NoUnwind);
   function.addFnAttr("no-builtins"); // no loop becomes memset or memcpy
-  function.addFnAttr("denormal-fp-math", "ieee,ieee");
+  function.addFnAttr("denormal-fp-math", target.denormals == Denormals::keep ? "ieee,ieee" : "preserve-sign,preserve-sign");
   if (is_aarch64(target))
     function.addFnAttr("branch-target-enforcement");
 }

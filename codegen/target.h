@@ -2,6 +2,7 @@
 // .cpp, that knows instruction sets by name; others ask for the facts below.
 #pragma once
 
+#include "ir/denormals.h"
 #include "ir/type.h"
 
 #include <memory>
@@ -40,6 +41,8 @@ struct Target {
   int64_t l1_bytes = 32 << 10; // data cache of one core; constants, so that a plan does not depend on the machine that makes it
   int64_t l2_bytes = 1 << 20;
 
+  Denormals denormals = Denormals::flush; // what the code is made for, and sets
+
   // Elements of this dtype in one register: what a loop over it should be wide, or a multiple of that.
   int lanes(DType dtype) const { return vector_bits / 8 / static_cast<int>(dtype_size(dtype)); }
 };
@@ -64,7 +67,7 @@ std::unique_ptr<llvm::TargetMachine> create_machine(const Target &target);
 void prepare_module(llvm::Module &module, const Target &target, const llvm::TargetMachine &machine);
 
 // Attributes of every function we emit: processor and features, full vector width, no unwinding, no idiom recognition
-// (a kernel calls nothing), IEEE denormals.
+// (a kernel calls nothing), what becomes of denormals.
 void set_function_attributes(llvm::Function &function, const Target &target);
 
 } // namespace nnc

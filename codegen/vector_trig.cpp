@@ -7,9 +7,8 @@
 
 #include "codegen/vector_math.h"
 
-#include "codegen/lane_value.h"
+#include "codegen/vector_parts.h"
 
-#include <fmt/format.h>
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Function.h>
 #include <llvm/IR/MDBuilder.h>
@@ -186,33 +185,13 @@ LaneValue sin_or_cos(LaneValue x, bool cosine) {
   return select(magnitude < x.number(infinity), result, x - x); // NaN for infinities
 }
 
-// The function for these lanes, made when it is first asked for.
-llvm::Function *trig_function(const Lanes &lanes, DType dtype, bool cosine) {
-  llvm::IRBuilder<> &caller = lanes.builder();
-  llvm::Module &module = *caller.GetInsertBlock()->getModule();
-  llvm::Type *type = lanes.lanes_type(dtype);
-  const std::string name = fmt::format("nnc.{}.{}x{}{}", cosine ? "cos" : "sin", dtype_name(dtype),
-                                       lanes.width().isScalable() ? "vscale_" : "", lanes.width().getKnownMinValue());
-  if (llvm::Function *known = module.getFunction(name))
-    return known;
-  llvm::Function *function =
-      llvm::Function::Create(llvm::FunctionType::get(type, {type}, false), llvm::Function::InternalLinkage, name, module);
-  set_function_attributes(*function, lanes.target());
-  function->addFnAttr(llvm::Attribute::NoInline);
-  llvm::IRBuilder<> builder(llvm::BasicBlock::Create(module.getContext(), "entry", function));
-  const Lanes inside(builder, lanes.target(), lanes.width());
-  builder.CreateRet(sin_or_cos({inside, function->getArg(0)}, cosine).value);
-  return function;
-}
-
-Value *call_trig(const Lanes &lanes, Value *x, bool cosine) {
-  const Lanes as_needed = Lanes::is_uniform(x) ? lanes.with_width(1) : lanes;
-  return lanes.builder().CreateCall(trig_function(as_needed, Lanes::dtype_of(x), cosine), {x});
-}
-
 } // namespace
 
-Value *emit_sin(const Lanes &lanes, Value *x) { return call_trig(lanes, x, false); }
-Value *emit_cos(const Lanes &lanes, Value *x) { return call_trig(lanes, x, true); }
+Value *emit_sin(const Lanes &lanes, Value *x) {
+  return call_formula(lanes, "sin", {&x, 1}, [](auto x) { return sin_or_cos(x[0], false); });
+}
+Value *emit_cos(const Lanes &lanes, Value *x) {
+  return call_formula(lanes, "cos", {&x, 1}, [](auto x) { return sin_or_cos(x[0], true); });
+}
 
 } // namespace nnc

@@ -13,8 +13,8 @@
 
 namespace nnc::ast {
 
-// No expression is deeper than this, chains (1 + 1 + …) and nested lists included, and no block stands in more than this many
-// others: the parser refuses what is, so recursion over a tree is safe.
+// No expression is deeper than this, nested lists included, and no block stands in more than this many others: the parser
+// refuses what is, so recursion over a tree is safe. What operators join from left to right is one level, however long.
 inline constexpr int max_depth = 500;
 
 struct Name {
@@ -72,10 +72,14 @@ enum class BinaryOp : uint8_t {
   logical_and,
   logical_or
 };
-struct Binary {
-  BinaryOp op;
-  Span op_span;
-  ExprPtr left, right;
+struct Binary { // left op right op right …, operators of one precedence; from left to right
+  struct Link {
+    BinaryOp op;
+    Span op_span;
+    ExprPtr right;
+  };
+  ExprPtr left;
+  std::vector<Link> links; // at least one
 };
 
 struct Arg { // of a call, `update` or `return`

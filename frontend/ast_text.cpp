@@ -248,11 +248,16 @@ private:
     line(unary.op_span, "unary {}", spelling(unary.op));
     within([&] { expr(unary.operand); });
   }
-  void node(const Expr &, const Binary &binary) {
-    line(binary.op_span, "binary {}", spelling(binary.op));
+  void node(const Expr &e, const Binary &binary) {
+    const bool one = binary.links.size() == 1;
+    one ? line(binary.links[0].op_span, "binary {}", spelling(binary.links[0].op)) : line(e.span, "chain");
     within([&] {
       expr(binary.left);
-      expr(binary.right);
+      for (const Binary::Link &link : binary.links) {
+        if (!one)
+          line(link.op_span, "{}", spelling(link.op));
+        expr(link.right);
+      }
     });
   }
   void node(const Expr &e, const Call &call) {

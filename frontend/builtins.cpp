@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <fmt/format.h>
+#include <numbers>
 
 namespace nnc {
 
@@ -37,6 +38,8 @@ template <Op op, double (*function)(double)> Datum math(const BuiltinCall &c) {
 }
 
 double round_to_even(double x) { return std::nearbyint(x); }
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double normal_cdf(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
 
 template <Op op> Datum extreme(const BuiltinCall &c) {
   const auto *a = c[0].datum.as<Number>(), *b = c[1].datum.as<Number>();
@@ -380,11 +383,16 @@ constexpr Builtin table[] = {
     {"floor", "x", true, math<Op::floor, std::floor>},
     {"round", "x", true, math<Op::round, round_to_even>},
     {"exp", "x", true, math<Op::exp, std::exp>},
+    {"expm1", "x", true, math<Op::expm1, std::expm1>},
     {"log", "x", true, math<Op::log, std::log>},
+    {"log1p", "x", true, math<Op::log1p, std::log1p>},
     {"sin", "x", true, math<Op::sin, std::sin>},
     {"cos", "x", true, math<Op::cos, std::cos>},
+    {"atan", "x", true, math<Op::atan, std::atan>},
     {"tanh", "x", true, math<Op::tanh, std::tanh>},
     {"erf", "x", true, math<Op::erf, std::erf>},
+    {"sigmoid", "x", true, math<Op::sigmoid, sigmoid>},
+    {"normal_cdf", "x", true, math<Op::normal_cdf, normal_cdf>},
     {"sqrt", "x", true, math<Op::sqrt, std::sqrt>},
     {"maximum", "x, y", true, extreme<Op::maximum>},
     {"minimum", "x, y", true, extreme<Op::minimum>},

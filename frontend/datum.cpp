@@ -8,7 +8,10 @@
 namespace nnc {
 
 namespace {
-constexpr size_t longest_operand = 32; // characters of source quoted in a message
+constexpr size_t longest_operand = 32;    // characters of source quoted in a message
+constexpr size_t longest_list = 200;      // characters of a list quoted
+constexpr int64_t most_items = 1'000'000; // in a list and the lists in it
+constexpr int deepest_list = 500;
 
 template <typename... F> struct Overloaded : F... {
   using F::operator()...;
@@ -16,7 +19,23 @@ template <typename... F> struct Overloaded : F... {
 template <typename... F> Overloaded(F...) -> Overloaded<F...>;
 } // namespace
 
-Datum make_list(std::vector<Datum> items) { return List(std::make_shared<const std::vector<Datum>>(std::move(items))); }
+const std::vector<Datum> *Datum::list() const { return is<List>() ? &std::get<List>(value)->list : nullptr; }
+int64_t Datum::size() const { return is<List>() ? 1 + std::get<List>(value)->size : 1; }
+
+Datum make_list(std::vector<Datum> items) {
+  Items made;
+  for (const Datum &item : items) {
+    made.size += item.size();
+    if (const auto *list = item.as<List>())
+      made.depth = std::max(made.depth, 1 + (*list)->depth);
+  }
+  if (made.size > most_items)
+    throw TooLarge(fmt::format("a list of more than {} items, counting those of the lists in it", most_items));
+  if (made.depth > deepest_list)
+    throw TooLarge(fmt::format("lists in lists, more than {} levels deep", deepest_list));
+  made.list = std::move(items);
+  return List(std::make_shared<const Items>(std::move(made)));
+}
 
 Datum make_list(const Shape &sizes) {
   std::vector<Datum> items;
@@ -40,8 +59,12 @@ std::string datum_text(const Datum &datum) {
                         [](const FunctionRef &) { return std::string("a function"); },
                         [](const List &list) {
                           std::string text = "[";
-                          for (const Datum &item : *list)
-                            text += (text.size() > 1 ? ", " : "") + datum_text(item);
+                          for (const Datum &item : list->list) {
+                            text += text.size() > 1 ? ", " : "";
+                            if (text.size() > longest_list)
+                              return text + "…]";
+                            text += datum_text(item);
+                          }
                           return text + "]";
                         },
                     },
@@ -87,8 +110,8 @@ bool same_constant(const Datum &a, const Datum &b) {
                         [](const Poison &) { return false; },
                         [](const TensorRef &) { return false; },
                         [&](const List &list) {
-                          const auto &other = *std::get<List>(b.value);
-                          return std::equal(list->begin(), list->end(), other.begin(), other.end(), same_constant);
+                          const Items &other = *std::get<List>(b.value);
+                          return std::ranges::equal(list->list, other.list, same_constant);
                         },
                         [&](const auto &value) { return value == std::get<std::decay_t<decltype(value)>>(b.value); },
                     },

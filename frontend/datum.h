@@ -2,6 +2,7 @@
 #pragma once
 
 #include "frontend/ast.h"
+#include "ir/error.h"
 #include "ir/function.h"
 
 #include <memory>
@@ -57,7 +58,8 @@ struct Number {
 
 struct Poison {}; // stands for a value whose error was reported; using it fails in silence
 struct Datum;
-using List = std::shared_ptr<const std::vector<Datum>>;
+struct Items;
+using List = std::shared_ptr<const Items>;
 
 struct Datum {
   std::variant<Poison, Number, bool, std::string, DType, TensorRef, FunctionRef, List> value;
@@ -67,10 +69,22 @@ struct Datum {
 
   template <typename T> const T *as() const { return std::get_if<T>(&value); }
   template <typename T> bool is() const { return std::holds_alternative<T>(value); }
-  const std::vector<Datum> *list() const { return is<List>() ? std::get<List>(value).get() : nullptr; }
+  const std::vector<Datum> *list() const;
+  int64_t size() const; // of a list, its items and theirs; else 1
 };
 
-Datum make_list(std::vector<Datum> items);
+struct Items {
+  std::vector<Datum> list;
+  int64_t size = 0; // with the items of the items: lists may share them, so this can be far more than memory holds
+  int depth = 1;    // levels of lists
+};
+
+// Compile-time data outgrew what any program should need.
+struct TooLarge : Error {
+  using Error::Error;
+};
+
+Datum make_list(std::vector<Datum> items); // throws TooLarge
 Datum make_list(const Shape &sizes);
 
 // A datum and where it was written.
@@ -80,7 +94,8 @@ struct Operand {
 };
 
 std::string number_text(const Number &value);       // "3", "0.1"
-std::string datum_text(const Datum &datum);         // as it would be written: "3", "[1, 2]", "true"; tensors by their type
+std::string datum_text(const Datum &datum);         // as it would be written: "3", "[1, 2]", "true"; long lists are cut short,
+                                                    // tensors stand as their type
 std::string kind_text(const Datum &datum);          // for messages: "f32[3,4]", "the number 3", "a list", "a function"
 std::string operand_text(const Span &span);         // "`x + 1`", or "" where the text is long
 std::optional<int64_t> whole(const Number &value);  // the number as an integer, if it is one (that is not exact: up to 2^53)

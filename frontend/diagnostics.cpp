@@ -5,6 +5,7 @@
 // by `?`. So marks stand below what they mean, but for characters that are two cells wide or none.
 #include "frontend/diagnostics.h"
 
+#include "frontend/printable.h"
 #include "ir/error.h"
 
 #include <algorithm>
@@ -70,16 +71,7 @@ Span join(const Span &first, const Span &last) { return {first.source, first.beg
 namespace {
 
 std::string shown(std::string_view character) {
-  unsigned char first = character[0];
-  if (first == '\t')
-    return " ";
-  if (first < 0x20 || first == 0x7f || (character.size() == 1 && first >= 0x80))
-    return "?";
-  bool control = character.size() == 2 && character < "\xc2\xa0";                                               // U+0080–9F
-  bool direction = (character >= "\xe2\x80\x8b" && character <= "\xe2\x80\x8f") ||                              // U+200B–200F
-                   (character >= "\xe2\x80\xa8" && character <= "\xe2\x80\xae") ||                              // U+2028–202E
-                   (character >= "\xe2\x81\xa0" && character <= "\xe2\x81\xaf") || character == "\xef\xbb\xbf"; // U+2060–206F
-  return control || direction ? "?" : std::string(character);
+  return character == "\t" ? " " : is_unprintable(character) ? "?" : std::string(character);
 }
 
 struct Mark {
@@ -145,17 +137,17 @@ std::string place_text(const Span &span) {
   if (!span)
     return "";
   Place place = span.place();
-  return fmt::format("{}:{}:{}: ", span.source->name(), place.line, place.column);
+  return fmt::format("{}:{}:{}: ", printable(span.source->name()), place.line, place.column);
 }
 
 std::string text_of(const Diagnostic &diagnostic) {
   std::string out = place_text(diagnostic.span);
   out += diagnostic.severity == Diagnostic::Severity::error ? "error: " : "warning: ";
-  out += diagnostic.message;
+  out += printable(diagnostic.message);
   if (diagnostic.span)
     out += excerpts(diagnostic);
   for (const Diagnostic::Note &note : diagnostic.notes)
-    out += "\n" + place_text(note.span) + "note: " + note.text;
+    out += "\n" + place_text(note.span) + "note: " + printable(note.text);
   return out;
 }
 

@@ -34,6 +34,7 @@ public:
   // ---- of a body
 
   bool is_body() const { return outer_; }
+  int64_t operations() const { return size() + (outer_ ? outer_->operations() : 0); } // with those of the drafts around it
   // A tensor of a draft around this one; none for those of others. It is an argument that is the same in every step, or, if it
   // is what a state is in `outer`, that state.
   std::optional<Value> imported(const TensorRef &tensor);

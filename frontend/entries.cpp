@@ -15,6 +15,7 @@ void Lowering::lower_entry(const ast::Func &entry) {
   if (entry.name.text == "init")
     trace.error(entry.name.span, "`init` is the function that gives every state its first value; call the entry something else");
   poisoned_ = asked_training_ = counts_draws_ = too_large_ = false;
+  bodies_ = 0;
   for (const ast::Parameter &parameter : entry.parameters)
     try {
       if (!parameter.type)
@@ -47,6 +48,7 @@ void Lowering::add_output(const std::string &name, const Operand &value) {
       add_output(fmt::format("{}_{}", name, i), {(*list)[i], value.span});
     return;
   }
+  spend(1 + static_cast<int64_t>(emit.draft->outputs().size()) / 16);
   for (const Result &other : emit.draft->outputs())
     if (other.name == name)
       trace.fail(value.span, fmt::format("two results are called `{}`; write `name = …` before one", name));

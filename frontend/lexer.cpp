@@ -114,6 +114,9 @@ private:
       ++at_;
     else if (c == '#')
       comment();
+    else if (text_.substr(at_).starts_with("/*") || text_.substr(at_).starts_with("\"\"\"") ||
+             text_.substr(at_).starts_with("'''"))
+      foreign_comment();
     else if (is_name_start(c))
       word();
     else if (is_digit(c) || (c == '.' && is_digit(peek(1))))
@@ -143,10 +146,24 @@ private:
     out_.comments.push_back({span(begin, end), first_});
   }
 
+  // Up to its end, or to that of the file.
+  void foreign_comment() {
+    size_t begin = at_;
+    std::string_view open = text_.substr(at_, peek() == '/' ? 2 : 3);
+    diagnostics_.error(span(begin, begin + open.size()),
+                       fmt::format("there is no `{}`: each line of a comment starts with `#`", open));
+    size_t close = text_.find(peek() == '/' ? "*/" : open, at_ + open.size());
+    at_ = close == std::string_view::npos ? text_.size() : close + open.size();
+  }
+
   void word() {
     size_t begin = at_;
     while (is_name_part(peek()))
       ++at_;
+    if (at_ - begin == 1 && (peek() == '"' || peek() == '\'')) {
+      diagnostics_.error(span(begin, at_), "no letter stands before a string; `require` puts in the values of names in braces");
+      return;
+    }
     if (at_ - begin > max_name) {
       diagnostics_.error(span(begin, at_),
                          fmt::format("a name of {} characters: at most {} are possible", at_ - begin, max_name));

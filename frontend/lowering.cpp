@@ -88,7 +88,8 @@ Lowering::Lowering(const Files &files, const SourceOptions &options, Diagnostics
       throw Error(fmt::format("{}: `const {}` is one of {}; only those of the model can be set", model->name(), name,
                               item->name.span.source->name()));
     if (!item)
-      throw Error(fmt::format("{}: there is no `const {}` to set{}", model->name(), name, names_.did_you_mean(name, {}, model)));
+      throw Error(fmt::format("{}: there is no `const {}` to set{}", model->name(), name,
+                              names_.did_you_mean(name, Names::Meant::value, {}, model)));
     std::optional<Datum> value = parse_setting(text);
     if (!value)
       throw Error(fmt::format("{}: `{}` is no value for `const {}`: a number, true or false", model->name(), text, name));
@@ -114,7 +115,7 @@ std::optional<Module> Lowering::run() {
     queries_.clear();
     instances_.clear();
     declaring_.clear();
-    rounds_ = 0;
+    rounds_ = steps_ = 0;
     trace.forget_reported();
     for (const ast::Func *entry : names_.entries())
       lower_entry(*entry);

@@ -89,6 +89,10 @@ private:
     Nesting(const Nesting &) = delete;
   };
 
+  // So much more work: an error at the expression being evaluated where that, or the entry, outgrows every bound. All that a
+  // short text can multiply passes here.
+  void spend(int64_t steps);
+
   // ---- the program (lowering.cpp) and its entries (entries.cpp)
   Datum constant(const ast::Const &item);
   void lower_entry(const ast::Func &entry);
@@ -102,12 +106,15 @@ private:
   std::vector<Operand> operands(const std::vector<const ast::Expr *> &exprs); // each reports its errors
   Datum eval_ref(const ast::Ref &ref, const Span &span);
   Datum eval_list(const ast::List &list);
+  Datum eval_expr(const ast::Expr &expr); // eval without its bounds
   Datum eval_binary(const ast::Binary &binary);
+  Datum eval_link(const Operand &left, const ast::Binary::Link &link);
   std::vector<SubscriptValue> subscripts(const std::vector<ast::Subscript> &written);
   std::optional<Datum> lookup_value(const std::string &name);
   std::optional<FunctionRef> lookup_function(const std::string &name) const;
   Datum read(const Binding &binding);
   [[noreturn]] void fail_unknown(const std::string &name, const Span &span, std::string_view what);
+  std::string hint_for_unknown(const std::string &name, const Span &span, std::string_view what);
   void refuse_if_elementwise(const Datum &datum, std::string_view what, const Span &at);
 
   // ---- calls (lowering_calls.cpp)
@@ -219,9 +226,13 @@ private:
   bool asked_training_ = false;                             // the current entry depends on whether it trains, and did not say
   bool counts_draws_ = false;                               // the current entry draws random numbers
   bool too_large_ = false;                                  // the current entry, and it was said
+  bool exhausted_ = false;                                  // so is the program
   bool poisoned_ = false;                                   // a statement of the current function failed
   int depth_ = 0;                                           // of nested evaluation, bounded for the sake of the stack
   int64_t rounds_ = 0;                                      // of all loops, bounded for the sake of time
+  int64_t steps_ = 0;                                       // of all evaluation, too
+  int64_t bodies_ = 0;                                      // operations in bodies of loops that the current entry has made
+  Span evaluating_ = {};                                    // the expression begun last
 };
 
 } // namespace nnc

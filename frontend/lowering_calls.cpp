@@ -1,4 +1,5 @@
 // Calls: of functions written in .nn, of builtins, of dtypes (casts), and of derivatives.
+#include "frontend/foreign.h"
 #include "frontend/lowering.h"
 
 #include <algorithm>
@@ -7,6 +8,12 @@
 namespace nnc {
 
 namespace {
+
+// "x, axis", of "x, axis?".
+std::string without_marks(std::string parameters) {
+  std::erase(parameters, '?');
+  return parameters;
+}
 
 // The names in "x, axis?".
 std::vector<std::string_view> parameter_names(std::string_view parameters) {
@@ -17,6 +24,13 @@ std::vector<std::string_view> parameter_names(std::string_view parameters) {
     parameters.remove_prefix(std::min(comma + 2, parameters.size()));
   }
   return names;
+}
+
+std::vector<std::string> plain_names(const std::vector<std::string_view> &names) {
+  std::vector<std::string> plain;
+  for (const std::string_view name : names)
+    plain.emplace_back(name.substr(0, name.find('?')));
+  return plain;
 }
 
 } // namespace
@@ -114,20 +128,23 @@ Datum Lowering::call_builtin(const Builtin &builtin, std::vector<Argument> argum
   const bool anywhere = builtin.elementwise || (builtin.name == "shape" && trace.in_library(at));
   size_t position = 0;
   for (Argument &argument : arguments) {
+    spend(argument.value.datum.size() / 4); // it may walk through a list
     size_t i = position;
     if (argument.name) {
       const auto named = [&](std::string_view name) { return name.substr(0, name.find('?')) == argument.name->text; };
       i = std::find_if(names.begin(), names.end(), named) - names.begin();
       if (i == names.size())
-        trace.fail(argument.name->span, fmt::format("`{}` has no parameter `{}`", builtin.name, argument.name->text));
+        trace.fail(argument.name->span, fmt::format("`{}` has no parameter `{}`{}", builtin.name, argument.name->text,
+                                                    parameters_text(argument.name->text, plain_names(names))));
     } else if (takes_rest) {
       if (!anywhere)
         refuse_if_elementwise(argument.value.datum, fmt::format("`{}`", builtin.name), at);
       call.rest.push_back(std::move(argument.value));
       continue;
     } else if (position++ == names.size()) {
-      trace.fail(at, fmt::format("`{}` takes {} argument{}, not {}", builtin.name, names.size(), names.size() == 1 ? "" : "s",
-                                 arguments.size()));
+      trace.fail(at, fmt::format("`{}` takes {} argument{}, not {}: `{}({})`", builtin.name, names.size(),
+                                 names.size() == 1 ? "" : "s", arguments.size(), builtin.name,
+                                 without_marks(std::string(builtin.parameters))));
     }
     if (call.arguments[i])
       trace.fail(argument.value.span, fmt::format("`{}` is given twice", names[i].substr(0, names[i].find('?'))));
@@ -164,6 +181,7 @@ Datum Lowering::call_func(const ast::Func &func, std::vector<Argument> arguments
                .elementwise = frame_->elementwise,
                .site = next_site(name)};
   const Trace::Entered entered(trace, name, at);
+  spend(4 * trace.depth()); // the path to here is kept with the operations
   if (is_elementwise(func) && callee.elementwise.empty())
     callee.elementwise = name;
   active_.push_back(&func);

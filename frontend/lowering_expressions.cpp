@@ -1,15 +1,20 @@
 // Expressions: names, literals and operators. Calls are in lowering_calls.cpp.
+#include "frontend/foreign.h"
 #include "frontend/lowering.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <fmt/format.h>
+#include <utility>
 
 namespace nnc {
 
 namespace {
-constexpr int deepest = 1000;         // expressions and blocks within one another, over all calls
-constexpr double longest_range = 1e6; // items of `a..b`
+constexpr int deepest = 1000;             // expressions and blocks within one another, over all calls
+constexpr double longest_range = 1e6;     // items of `a..b`
+constexpr int64_t most_steps = 5'000'000; // of evaluating the whole program once
+constexpr int64_t most_nodes = 250'000;   // in one entry
 } // namespace
 
 Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(lowering) {
@@ -18,8 +23,30 @@ Lowering::Nesting::Nesting(Lowering &lowering, const Span &at) : lowering(loweri
   ++lowering.depth_;
 }
 
+void Lowering::spend(int64_t steps) {
+  steps_ += steps;
+  if (steps_ > most_steps && !std::exchange(exhausted_, true))
+    trace.error(
+        evaluating_,
+        fmt::format("the program takes more than {} steps to evaluate; calls and loops in one another multiply", most_steps));
+  if (emit.draft && bodies_ + emit.draft->operations() > most_nodes && !std::exchange(too_large_, true))
+    trace.error(evaluating_, fmt::format("this entry needs more than {} operations; a long loop is a `scan`", most_nodes));
+  if (exhausted_ || too_large_)
+    throw Poisoned{};
+}
+
 Datum Lowering::eval(const ast::Expr &expr) {
   const Nesting nesting(*this, expr.span);
+  evaluating_ = expr.span;
+  spend(1);
+  try {
+    return eval_expr(expr);
+  } catch (const TooLarge &error) {
+    trace.fail(expr.span, error.what());
+  }
+}
+
+Datum Lowering::eval_expr(const ast::Expr &expr) {
   if (auto *number = expr.as<ast::Number>())
     return number->integer ? Number::whole(*number->integer) : Number(number->value);
   if (auto *string = expr.as<ast::String>())
@@ -82,7 +109,10 @@ Datum Lowering::read(const Binding &binding) {
     return current(binding.state);
   if (binding.datum.is<Poison>())
     throw Poisoned{};
-  return emit.draft && emit.draft->is_body() ? imported(binding.datum) : binding.datum;
+  if (!emit.draft || !emit.draft->is_body())
+    return binding.datum;
+  spend(binding.datum.size());
+  return imported(binding.datum);
 }
 
 std::optional<Datum> Lowering::lookup_value(const std::string &name) {
@@ -125,13 +155,43 @@ Datum Lowering::eval_ref(const ast::Ref &ref, const Span &span) {
 void Lowering::fail_unknown(const std::string &name, const Span &span, std::string_view what) {
   if (names_.is_missing(name)) // said at the `use`
     throw Poisoned{};
-  std::vector<std::string> known;
-  for (const auto &[local, _] : frame_->names)
-    known.push_back(local);
-  std::string hint = names_.did_you_mean(name, known, frame_->source);
-  if (hint.empty() && name[0] >= 'A' && name[0] <= 'Z')
-    hint = "; a call binds a capitalised name where it stands alone in a parameter's type, from left to right";
-  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, hint));
+  trace.fail(span, fmt::format("unknown {} `{}`{}", what, name, hint_for_unknown(name, span, what)));
+}
+
+// The end of the message: what was meant.
+std::string Lowering::hint_for_unknown(const std::string &name, const Span &span, std::string_view what) {
+  const bool is_dtype = what == "dtype", capital = name[0] >= 'A' && name[0] <= 'Z';
+  const std::string_view before = span.source->text().substr(0, span.begin);
+  if (before.ends_with("//") || before.ends_with("// "))
+    return ": `//` divides, and a comment starts with `#`";
+  if (const std::string_view dtype = dtype_instead_of(name); !dtype.empty())
+    return fmt::format(": write `{}`", dtype);
+  if (is_dtype && (plain_word(name) == "tensor" || plain_word(name) == "array" || plain_word(name) == "ndarray"))
+    return ": a tensor's type is its dtype and its sizes, as in `f32[2, 3]`";
+  if (is_dtype && !capital)
+    return ": there are f32, f64, bf16, f16, i8, u8, i32, i64 and bool";
+  if (what == "state")
+    return ": `:=` assigns to a `param` or `state`, and `=` names a value";
+  if (is_dtype) {
+    if (const std::optional<Datum> value = lookup_value(name))
+      return fmt::format(": `{}` is {}", name, kind_text(*value));
+  } else {
+    std::vector<std::string> known;
+    for (const auto &[local, _] : frame_->names)
+      known.push_back(local);
+    using Meant = Names::Meant;
+    const Meant meant = what == "function" ? Meant::function : what == "optimizer" ? Meant::optimizer : Meant::value;
+    if (const std::string_view instead = instead_of(name); !instead.empty() && meant != Meant::optimizer)
+      return fmt::format(": {}", instead);
+    if (std::string near = names_.did_you_mean(name, meant, known, frame_->source); !near.empty())
+      return near;
+  }
+  if (!capital || what == "function" || what == "optimizer")
+    return "";
+  if (frame_->func && frame_->func->kind == ast::Func::Kind::entry)
+    return is_dtype ? ": the types of an entry are known, as in `f32[4]`"
+                    : fmt::format(": the sizes of an entry are numbers; write one, or `const {} = 4` at file level", name);
+  return "; a call binds a capitalised name where it stands alone in a parameter's type, from left to right";
 }
 
 Datum Lowering::eval_list(const ast::List &list) {
@@ -150,20 +210,33 @@ Datum Lowering::eval_list(const ast::List &list) {
 }
 
 Datum Lowering::eval_binary(const ast::Binary &binary) {
-  const Operand left = operand(*binary.left);
+  Operand left = operand(*binary.left);
+  for (const ast::Binary::Link &link : binary.links) {
+    spend(1);
+    left = {eval_link(left, link), join(left.span, link.right->span)};
+    if (left.datum.is<Poison>())
+      throw Poisoned{};
+  }
+  return left.datum;
+}
+
+Datum Lowering::eval_link(const Operand &left, const ast::Binary::Link &link) {
   using Op = ast::BinaryOp;
   if (const auto *decided = left.datum.as<bool>()) // what cannot matter is not evaluated
-    if ((binary.op == Op::logical_and && !*decided) || (binary.op == Op::logical_or && *decided))
+    if ((link.op == Op::logical_and && !*decided) || (link.op == Op::logical_or && *decided))
       return *decided;
-  const Operand right = operand(*binary.right);
-  if (binary.op == Op::matmul)
-    refuse_if_elementwise(left.datum.is<TensorRef>() ? left.datum : right.datum, "`@`", binary.op_span);
-  if (binary.op != Op::range)
-    return emit.binary(binary.op, left, right, binary.op_span);
+  const Operand right = operand(*link.right);
+  if (link.op == Op::matmul)
+    refuse_if_elementwise(left.datum.is<TensorRef>() ? left.datum : right.datum, "`@`", link.op_span);
+  if (link.op != Op::range) {
+    spend(std::min(left.datum.size(), right.datum.size()));
+    return emit.binary(link.op, left, right, link.op_span);
+  }
   const int64_t first = emit.whole_number(left, "the start"), end = emit.whole_number(right, "the end");
   if (static_cast<double>(end) - static_cast<double>(first) > longest_range)
     trace.fail(join(left.span, right.span),
                fmt::format("a list of {} numbers is too long; a loop that long is a `scan`", end - first));
+  spend(std::max<int64_t>(end - first, 0) / 16);
   std::vector<Datum> numbers;
   for (int64_t i = first; i < end; ++i)
     numbers.emplace_back(Number::whole(i));

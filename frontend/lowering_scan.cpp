@@ -61,9 +61,9 @@ Datum Lowering::imported(const Datum &datum) {
 
 // One tensor whose first axis the loop goes along.
 TensorRef Lowering::sequence(const ast::Expr &expr) {
-  if (const auto *range = expr.as<ast::Binary>(); range && range->op == ast::BinaryOp::range) { // of any length
+  if (const auto *range = expr.as<ast::Binary>(); range && range->links[0].op == ast::BinaryOp::range) { // of any length
     const int64_t first = emit.whole_number(operand(*range->left), "the start"),
-                  end = emit.whole_number(operand(*range->right), "the end");
+                  end = emit.whole_number(operand(*range->links[0].right), "the end");
     if (end <= first)
       trace.fail(expr.span, fmt::format("a loop over {}..{} has no step, and a tensor no axis of size 0", first, end));
     if (end > INT32_MAX || first < INT32_MIN)
@@ -157,8 +157,8 @@ void Lowering::run_scan(const ast::Loop &loop) {
   if (emit.draft == init_.get())
     trace.fail(loop.word, "an initialiser has no loop");
   if (const auto *range = loop.sequence->as<ast::Binary>();
-      range && range->op == ast::BinaryOp::range && loop.targets.empty() &&
-      emit.whole_number(operand(*range->right), "the end") <= emit.whole_number(operand(*range->left), "the start"))
+      range && range->links[0].op == ast::BinaryOp::range && loop.targets.empty() &&
+      emit.whole_number(operand(*range->links[0].right), "the end") <= emit.whole_number(operand(*range->left), "the start"))
     return; // no step: what would be carried stays as it is
   int64_t steps = 0;
   const std::vector<TensorRef> along = sequences(loop, steps);
@@ -230,6 +230,7 @@ void Lowering::run_scan(const ast::Loop &loop) {
   } catch (const Poisoned &) {
     poisoned_ = true;
   }
+  bodies_ += body.size();
   emit.draft = &outer;
   frame_->yields = outer_yields;
   const bool failed = std::exchange(poisoned_, poisoned_ || was_poisoned);

@@ -10,7 +10,6 @@ namespace nnc {
 
 namespace {
 constexpr int64_t most_rounds = 100'000; // of all `for` loops while one pass is lowered
-constexpr int most_nodes = 250'000;      // in one entry
 
 // Does a loop with this body yield, if only under a condition?
 bool yields(const ast::Block &block) {
@@ -38,10 +37,8 @@ bool Lowering::run_block(const ast::Block &block) {
     };
     try {
       const Nesting nesting(*this, stmt.span);
-      if (nodes() > most_nodes && !std::exchange(too_large_, true))
-        trace.error(stmt.span, fmt::format("this entry needs more than {} operations; a long loop is a `scan`", most_nodes));
-      if (too_large_)
-        throw Poisoned{};
+      evaluating_ = stmt.span;
+      spend(1);
       if (run_statement(stmt))
         return true;
     } catch (const Poisoned &) {
@@ -120,7 +117,9 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   const Operand sequence = operand(*loop.sequence);
   const auto *list = sequence.datum.list();
   if (!list)
-    trace.fail(sequence.span, fmt::format("`for` goes through a list or zip(a, b), not {}", kind_text(sequence.datum)));
+    trace.fail(sequence.span,
+               fmt::format("`for` goes through a list, such as 0..10, or zip(a, b), not {}{}", kind_text(sequence.datum),
+                           sequence.datum.is<TensorRef>() ? "; `scan` goes through a tensor" : ""));
 
   std::vector<std::vector<Datum>> yields(loop.targets.size());
   auto *outer = std::exchange(frame_->yields, &yields);
@@ -135,7 +134,7 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   } leave{*frame_, outer};
   const bool was_poisoned = std::exchange(poisoned_, false); // from here on: the loop failed
   for (const Datum &item : *list) {
-    if (rounds_ > most_rounds)
+    if (rounds_ > most_rounds || exhausted_ || too_large_)
       throw Poisoned{};
     if (++rounds_ > most_rounds)
       trace.fail(loop.word,
@@ -151,7 +150,11 @@ bool Lowering::run_loop(const ast::Loop &loop) {
   if (failed)
     poison(loop.targets);
   for (size_t i = 0; !failed && i < loop.targets.size(); ++i)
-    assign_name(loop.targets[i], {make_list(std::move(yields[i])), loop.targets[i].span}, nodes());
+    try {
+      assign_name(loop.targets[i], {make_list(std::move(yields[i])), loop.targets[i].span}, nodes());
+    } catch (const TooLarge &error) {
+      trace.fail(loop.targets[i].span, error.what());
+    }
   return false;
 }
 
@@ -181,6 +184,7 @@ bool Lowering::require(const ast::Require &require) {
     std::optional<Datum> value = lookup_value(part.name->text);
     if (!value)
       fail_unknown(part.name->text, part.name->span, "name");
+    spend(static_cast<int64_t>(message.size()) / 16);
     message += datum_text(*value);
   }
   const auto *tensor = condition.as<TensorRef>();

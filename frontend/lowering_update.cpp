@@ -25,7 +25,8 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
     if (x.datum.is<Poison>())
       throw Poisoned{};
     if (!x.datum.is<TensorRef>())
-      trace.fail(x.span, fmt::format("a derivative is by a tensor, not by {}", kind_text(x.datum)));
+      trace.fail(x.span, fmt::format("a derivative is by a tensor, not by {}{}", kind_text(x.datum),
+                                     x.datum.is<FunctionRef>() ? "; the parameters of a net are params(net)" : ""));
     by.push_back(emit.tensor(x));
     if (!is_float(by.back().type.dtype))
       trace.fail(x.span,
@@ -50,7 +51,7 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
   if (!is_float(of.type.dtype))
     trace.fail(y.span, fmt::format("nothing flows through whole numbers and bools: no derivative of {}", type_text(of.type)));
   if (of.type.rank() > 0)
-    trace.fail(y.span, fmt::format("the derivative of a scalar: this is {}; write grad(sum(y), x)", type_text(of.type)));
+    trace.fail(y.span, fmt::format("a derivative is that of a scalar, this is {}; write grad(sum(y), x)", type_text(of.type)));
   if (emit.draft->is_body() && emit.draft->is_argument(of.value))
     trace.fail(y.span,
                "this was computed before the step began, and derivatives in a `scan` go back to there; derive it where it "
@@ -97,11 +98,18 @@ void Lowering::update(const ast::Update &update) {
     if (!given[0].datum.is<TensorRef>())
       trace.fail(given[0].span, fmt::format("a loss is a scalar tensor, this is {}", kind_text(given[0].datum)));
     const Operand loss = given[0];
+    if (const Type &type = loss.datum.as<TensorRef>()->type; type.rank() > 0) {
+      const std::string text = operand_text(loss.span);
+      trace.fail(loss.span, fmt::format("a loss is a scalar, this is {}; write `update {}(mean({}), …)`", type_text(type),
+                                        optimizer->name.text, text.empty() ? "loss" : loss.span.text()));
+    }
     given[0].datum = list_states({loss}, true, at);
     given.push_back({gradient(loss, given[0], loss.span), loss.span});
     if (given[0].datum.list()->empty())
       trace.fail(loss.span, "this depends on no parameter: nothing to update");
   }
+  if (given[0].datum.is<TensorRef>() && given[1].datum.is<Number>() && optimizer->parameters.size() > 2)
+    trace.fail(given[1].span, fmt::format("hyperparameters go by name: `{} = …`", optimizer->parameters[2].name.text));
   const std::vector<Operand> ps = items(given[0]), gs = items(given[1]);
   if (ps.size() != gs.size())
     trace.fail(at, fmt::format("{} parameter{} and {} gradient{}", ps.size(), ps.size() == 1 ? "" : "s", gs.size(),

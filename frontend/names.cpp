@@ -2,6 +2,7 @@
 #include "frontend/names.h"
 
 #include "frontend/builtins.h"
+#include "frontend/foreign.h"
 #include "frontend/parser.h"
 #include "frontend/standard_library.h"
 
@@ -70,7 +71,8 @@ struct Walk {
       expr(unary->operand);
     } else if (auto *binary = e->as<ast::Binary>()) {
       expr(binary->left);
-      expr(binary->right);
+      for (const ast::Binary::Link &link : binary->links)
+        expr(link.right);
     } else if (auto *call = e->as<ast::Call>()) {
       expr(call->callee);
       args(call->args);
@@ -80,47 +82,6 @@ struct Walk {
       expr(transpose->base);
     }
   }
-};
-
-// Letters to insert, remove, replace or swap with a neighbour to get from one word to the other.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i)
-    for (size_t j = 0; j <= b.size(); ++j) {
-      if (i == 0 || j == 0) {
-        d[i][j] = i + j;
-        continue;
-      }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.size()][b.size()];
-}
-
-// Finds the name that was meant among those it is shown, in any order.
-class Closest {
-public:
-  explicit Closest(const std::string &name) : name_(name), bound_(name.size() <= 2 ? 1 : name.size() <= 5 ? 2 : 3) {}
-
-  void compare(std::string_view known) {
-    // So many letters must come or go in any case.
-    if (std::max(name_.size(), known.size()) - std::min(name_.size(), known.size()) > bound_)
-      return;
-    const size_t distance = edit_distance(name_, known);
-    if (distance < bound_ || (distance == bound_ && known < best_)) { // before the first, nothing is less than ""
-      bound_ = distance;
-      best_ = known;
-    }
-  }
-
-  // " (did you mean `x`?)" if a name is close.
-  std::string hint() const { return best_.empty() ? "" : fmt::format(" (did you mean `{}`?)", best_); }
-
-private:
-  const std::string &name_;
-  size_t bound_; // below this many changed letters a name is close
-  std::string_view best_;
 };
 
 } // namespace
@@ -262,20 +223,26 @@ void Names::find_owners() {
   }
 }
 
-std::string Names::did_you_mean(const std::string &name, const std::vector<std::string> &names, const Source *user) const {
+std::string Names::did_you_mean(const std::string &name, Meant meant, const std::vector<std::string> &names,
+                                const Source *user) const {
+  using Kind = ast::Func::Kind;
   Closest closest(name);
   for (const std::string &known : names)
     closest.compare(known);
   for (const Table *table : seen_by(user)) {
-    for (const auto &[known, _] : table->functions)
-      closest.compare(known);
+    for (const auto &[known, func] : table->functions)
+      if (meant == Meant::optimizer ? func->kind == Kind::optimizer : meant != Meant::value || func->kind != Kind::optimizer)
+        closest.compare(known);
+    if (meant == Meant::function || meant == Meant::optimizer)
+      continue;
     for (const auto &[known, _] : table->constants)
       closest.compare(known);
     for (const auto &[known, _] : table->decls)
       closest.compare(known);
   }
-  for (const Builtin &builtin : builtins())
-    closest.compare(builtin.name);
+  if (meant != Meant::optimizer)
+    for (const Builtin &builtin : builtins())
+      closest.compare(builtin.name);
   return closest.hint();
 }
 

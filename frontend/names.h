@@ -34,8 +34,9 @@ public:
   // own. By the text alone, so that branches not taken do not change the numbers of calls.
   bool owns(const ast::Func &func) const { return owners_.count(&func); }
 
-  // " (did you mean `x`?)" if one of `names`, or a name that `user` sees, is close; else "".
-  std::string did_you_mean(const std::string &name, const std::vector<std::string> &names, const Source *user) const;
+  // " (did you mean `x`?)" if one of `names`, or a name that `user` sees and that can stand there, is close; else "".
+  enum class Meant : uint8_t { value, function, optimizer };
+  std::string did_you_mean(const std::string &name, Meant meant, const std::vector<std::string> &names, const Source *user) const;
 
 private:
   template <typename T> using ByName = std::unordered_map<std::string, const T *>;

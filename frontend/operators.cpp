@@ -15,7 +15,7 @@ using ast::UnaryOp;
 
 namespace {
 
-constexpr int64_t largest_multiplied_power = 64; // whole exponents up to this become multiplications
+constexpr int64_t largest_whole_power = 64; // of whole numbers
 
 const Type *tensor_type(const Operand &operand) {
   const auto *tensor = operand.datum.as<TensorRef>();
@@ -204,43 +204,26 @@ Datum Emit::logical(BinaryOp op, const Operand &left, const Operand &right, cons
   return ref(this->at(at).op(is_and ? Op::logical_and : Op::logical_or, {operands[0].value, operands[1].value}));
 }
 
-// x ** n for a small whole n is multiplications, x ** 0.5 a root; the rest is exp(y * log(x)).
+// x ** n for a small whole n is multiplications, for floats as long as they stay within the 2 ULP of `pow`; x ** 0.5 is a root.
 Datum Emit::power(const Operand &base, const Operand &exponent, const Span &at) {
   const auto *number = exponent.datum.as<Number>();
   if (const Type *type = tensor_type(base); number && type) {
     const TensorRef x = tensor(base);
     Builder &b = this->at(at);
-    if (is_integer(type->dtype) && (!whole(*number) || number->value < 0 || number->value > largest_multiplied_power))
+    if (is_integer(type->dtype) && (!whole(*number) || number->value < 0 || number->value > largest_whole_power))
       trace.fail(at, fmt::format("{} ** {}: whole numbers have whole exponents in 0..{}", type_text(*type), number_text(*number),
-                                 largest_multiplied_power + 1));
-    if (std::optional<int64_t> n = whole(std::abs(number->value)); n && *n <= largest_multiplied_power) {
-      Value result, square = x.value; // square is x ** (2 ** i)
-      for (int64_t rest = *n; rest > 0; rest /= 2) {
-        if (rest % 2)
-          result = result ? b.mul(result, square) : square;
-        if (rest > 1)
-          square = b.mul(square, square);
-      }
-      if (!result)
-        result = b.like(x.value, 1);
-      return ref(number->value < 0 ? b.div(b.like(x.value, 1), result) : result);
-    }
+                                 largest_whole_power + 1));
+    const std::optional<int64_t> n = whole(*number);
+    if (n && (is_integer(type->dtype) || is_short_power(*n)))
+      return ref(b.power(x.value, *n));
     if (std::abs(*number) == 0.5) {
       const Value root = b.op(Op::sqrt, {x.value});
       return ref(number->value < 0 ? b.div(b.like(x.value, 1), root) : root);
     }
   }
-  const auto *base_number = base.datum.as<Number>();
   if (!is_float((tensor_type(base) ? tensor_type(base) : tensor_type(exponent))->dtype))
     trace.fail(at, fmt::format("`**` with exponents of a tensor needs floats; write f32(…)"));
-  if (base_number && base_number->value <= 0)
-    trace.fail(at, fmt::format("{} to the power of a tensor: the base must be positive", number_text(*base_number)));
-  Operand log = base;
-  if (base_number)
-    log.datum = std::log(*base_number);
-  else
-    log.datum = elementwise(Op::log, {{unify({base, exponent}, at)[0], base.span}}, at);
-  return elementwise(Op::exp, {{elementwise(Op::mul, {exponent, log}, at), at}}, at);
+  return elementwise(Op::pow, {base, exponent}, at);
 }
 
 Datum Emit::where(const Operand &condition, const Operand &yes, const Operand &no, const Span &at) {

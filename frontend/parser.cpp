@@ -4,6 +4,7 @@
 // thrown up to the statement or declaration around it, which skips to its end and goes on. What is only out of place (a `{`
 // on the next line) is reported without skipping. A declaration's word at the begin of a line ends all open blocks: a lost
 // `}` costs one error, not one for each line below.
+#include "frontend/foreign.h"
 #include "frontend/parsing.h"
 
 #include <algorithm>
@@ -45,6 +46,8 @@ std::string Parser::found() const {
     return "the end of the line";
   if (is(Tok::string))
     return "a string";
+  if (is_word())
+    return fmt::format("`{}`, a word of the language", text());
   return fmt::format("`{}`{}", text().substr(0, 40), text().size() > 40 ? " …" : "");
 }
 
@@ -66,6 +69,12 @@ void Parser::fail_expected(std::string_view what, const Span &open) {
     fail(here(), "there are no functions without a name: declare a `fn` at file level and pass its name");
   if (is(Tok::kw_as))
     fail(here(), "`as` names a call: it stands right behind the `)`");
+  if (is(Tok::name) && (text() == "is" || text() == "isnot"))
+    fail(here(), "there is no `is`: to compare, write `==`");
+  if (is(Tok::plus) && token_after().kind == Tok::plus)
+    fail(here(), "there is no `++`: write `x = x + 1`");
+  if (is(Tok::gt) && last().text() == "=" && last().end == here().begin)
+    fail(join(last(), here()), "write `=` instead of `=>`");
   std::string message = fmt::format("expected {}, found {}", what, found());
   if (is(Tok::assign) && what != "`(`")
     message += ": to compare, write `==`";
@@ -88,8 +97,12 @@ void Parser::fail_too_deep(const Span &at) {
 }
 
 void Parser::expect_statement_end() {
-  if (!at_statement_end() && !at_top_declaration())
+  if (!at_statement_end() && !at_top_declaration()) {
+    for (size_t i = at_; i > 0 && !lexed_.tokens[i].first; --i)
+      if (lexed_.tokens[i - 1].kind == Tok::slash_slash)
+        fail(span(lexed_.tokens[i - 1]), "`//` divides, and a comment starts with `#`");
     fail_expected("the end of the line");
+  }
   take_if(Tok::line_end);
 }
 
@@ -125,11 +138,18 @@ bool Parser::skip_to_block() {
 
 void Parser::expect_block_next() {
   if (!is(Tok::open_brace) && !is(Tok::line_end) && !is(Tok::colon)) // block() knows what to say about the last two
-    fail_expected("`{`");
+    fail_expected(last().text() == ")" ? "`{`" : "`{` and a body");
+}
+
+bool Parser::declares(Tok kind, std::string_view name) const {
+  for (size_t i = 0; i + 1 < lexed_.tokens.size(); ++i)
+    if (lexed_.tokens[i].kind == kind && span(lexed_.tokens[i + 1]).text() == name)
+      return true;
+  return false;
 }
 
 std::string_view hint_for_word(std::string_view word) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 22> hints = {{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 41> hints = {{
       {"print", "nothing is printed: an entry returns what is to be seen"},
       {"while", "there is no `while`: `for` and `scan` run over lists, tensors and `a..b`"},
       {"elif", "write `else if`"},
@@ -152,6 +172,25 @@ std::string_view hint_for_word(std::string_view word) {
       {"continue", "there is no `continue`: put the rest in an `if` block"},
       {"del", "there is no `del`: memory is planned by the compiler"},
       {"parameter", "write `param`"},
+      {"fun", "write `fn`"},
+      {"proc", "write `fn`"},
+      {"void", "write `fn`"},
+      {"try", "there are no exceptions: `require cond, \"message\"` refuses what is wrong"},
+      {"except", "there are no exceptions: `require cond, \"message\"` refuses what is wrong"},
+      {"with", "there is no `with`: write what stands in it"},
+      {"global", "there is no `global`: a `param` or `state` of the file is known in all functions"},
+      {"nonlocal", "there is no `nonlocal`: a `param` or `state` of the file is known in all functions"},
+      {"auto", "no word stands before a new name: write `x = …`"},
+      {"mut", "no word stands before a new name: write `x = …`"},
+      {"switch", "there is no `switch`: write `if … else if …`"},
+      {"match", "there is no `match`: write `if … else if …`"},
+      {"do", "there is no `do`: `for` and `scan` run over lists, tensors and `a..b`"},
+      {"foreach", "write `for x in xs { … }`"},
+      {"async", "leave out `async`"},
+      {"pub", "leave out `pub`: `use` finds every function"},
+      {"public", "leave out `public`: `use` finds every function"},
+      {"export", "leave out `export`: `use` finds every function, and entries are called from outside"},
+      {"static", "leave out `static`"},
   }};
   for (auto [foreign, hint] : hints)
     if (foreign == word)
@@ -208,6 +247,10 @@ ast::Item Parser::item() {
     throw SyntaxError();
   default: {
     Span at = take(); // so that there is always progress
+    if (first.kind == Tok::slash_slash || (first.kind == Tok::minus && is(Tok::minus)))
+      fail(at, "a comment starts with `#`");
+    if (first.kind == Tok::at)
+      fail(at, "there are no decorators: every function is compiled");
     if (std::string_view hint = hint_for_word(at.text()); first.kind == Tok::name && !hint.empty() && !is(Tok::assign))
       fail(at, std::string(hint));
     if (first.kind == Tok::name && is(Tok::assign))
@@ -290,6 +333,11 @@ ast::Func Parser::func() {
     if (take_if(Tok::arrow))
       listed([&] { func.results.push_back(type()); });
     func.head = since(word);
+    if (is(Tok::colon) && !token_after().first && token_after().kind == Tok::name)
+      fail(here(), "the type of a result stands behind `->`");
+    if (!func.results.empty() && !is(Tok::assign) && !is(Tok::open_brace) && !at_statement_end() && !is(Tok::colon))
+      fail(here(),
+           fmt::format("behind `->` stands the type of the result, and then a body: `= …` or `{{ … }}`; found {}", found()));
     if (!is(Tok::assign))
       expect_block_next();
   });
@@ -318,6 +366,10 @@ ast::Parameter Parser::parameter() {
                                         ast::Kind::function, ast::Kind::shape,   ast::Kind::list};
   ast::Parameter parameter;
   Span first = here();
+  if (is(Tok::star) || is(Tok::power))
+    fail(here(), fmt::format("a function takes the arguments that it names: of several make a list, without `{}`", text()));
+  if (is(Tok::name) && (token_after().kind == Tok::name || token_after().kind == Tok::open_bracket))
+    fail(here(), "a parameter's type stands behind its name: `x: f32[2]`");
   parameter.name = new_name("a parameter's name");
   if (take_if(Tok::colon)) {
     if (token_after().kind != Tok::open_bracket)
@@ -342,14 +394,16 @@ ast::TypeExpr Parser::type() {
     Span open = take();
     type.brackets = true;
     bracketed(open, Tok::close_bracket, [&] { type.sizes.push_back(sized()); });
+  } else if (is(Tok::open_paren)) {
+    fail(here(), fmt::format("sizes stand in brackets: `{}[2, 3]`", type.dtype.text));
   }
   type.span = since(type.dtype.span);
   return type;
 }
 
 ast::Name Parser::name(std::string_view what) {
-  if (token().kind >= Tok::kw_use && token().kind <= Tok::kw_false)
-    fail(here(), fmt::format("expected {}, found `{}`, a word of the language", what, text()));
+  if (is_word()) // before fail_expected takes it for what it starts
+    fail(here(), fmt::format("expected {}, found {}", what, found()));
   Span at = expect(Tok::name, what);
   return {std::string(at.text()), at};
 }

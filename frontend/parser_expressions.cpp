@@ -1,8 +1,10 @@
 // Expressions: precedence climbing over the binary operators, then unary operators, `**`, calls and atoms.
+#include "frontend/foreign.h"
 #include "frontend/parsing.h"
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace nnc {
 
@@ -40,7 +42,7 @@ struct DepthBelow {
   int of(const ExprPtr &e) const { return e ? e->depth : 0; }
   int operator()(const ast::List &list) const { return most(list.items); }
   int operator()(const ast::Unary &unary) const { return of(unary.operand); }
-  int operator()(const ast::Binary &binary) const { return std::max(of(binary.left), of(binary.right)); }
+  int operator()(const ast::Binary &binary) const { return std::max(of(binary.left), of(binary.links.back().right)); }
   int operator()(const ast::Call &call) const {
     int depth = of(call.callee);
     for (const ast::Arg &arg : call.args)
@@ -76,6 +78,20 @@ ExprPtr Parser::make(const Span &first, ast::Expr::Node node) {
   return expr;
 }
 
+ExprPtr Parser::joined(const Span &first, ExprPtr left, ast::Binary::Link link) {
+  ast::Binary binary{std::move(left), {}};
+  binary.links.push_back(std::move(link));
+  return make(first, std::move(binary));
+}
+
+void Parser::extend(ast::Expr &chain, ast::Binary::Link link) {
+  chain.span = since(chain.span);
+  chain.depth = std::max(chain.depth, 1 + link.right->depth);
+  std::get<ast::Binary>(chain.node).links.push_back(std::move(link));
+  if (chain.depth > ast::max_depth)
+    fail_too_deep(last());
+}
+
 // An expression of operators that bind at least as tight as `loosest`.
 ExprPtr Parser::binary(int loosest) {
   ExprPtr left;
@@ -89,13 +105,16 @@ ExprPtr Parser::binary(int loosest) {
   } else {
     left = unary();
   }
-  for (;;) {
+  for (int chained = -1;;) { // the level of the operators in `left`, where it has no parentheses
     const Infix *row = infix(token().kind);
     if (!row || row->level < loosest)
       return left;
     Span op = take(), first = left->span;
     ExprPtr right = binary(row->level + 1);
-    left = make(first, ast::Binary{row->op, op, std::move(left), std::move(right)});
+    if (row->level == std::exchange(chained, row->level))
+      extend(*left, {row->op, op, std::move(right)});
+    else
+      left = joined(first, std::move(left), {row->op, op, std::move(right)});
     const Infix *next = infix(token().kind);
     if (next && next->level == row->level && row->level == level_compare)
       fail(here(), "comparisons do not chain: write `a < b and b < c`");
@@ -119,7 +138,7 @@ ExprPtr Parser::unary() {
     return base;
   Span op = take();
   ExprPtr exponent = unary();
-  return make(first, ast::Binary{BinaryOp::pow, op, std::move(base), std::move(exponent)});
+  return joined(first, std::move(base), {BinaryOp::pow, op, std::move(exponent)});
 }
 
 ExprPtr Parser::postfix() {
@@ -144,17 +163,55 @@ ExprPtr Parser::postfix() {
 
 ExprPtr Parser::member(const Span &first, ExprPtr base) {
   take();
-  std::string_view what = base->span.text();
+  ast::Name member = name("`T`");
+  if (member.text == "T" && !is(Tok::open_paren))
+    return make(first, ast::Transpose{std::move(base)});
+  if (const auto *package = base->as<ast::Ref>(); package && is_package(package->name)) {
+    while (is(Tok::dot) && token_after().kind == Tok::name) { // torch.nn.functional.relu
+      take();
+      member = name("a name");
+    }
+    const std::string_view instead = dtype_instead_of(member.text).empty() ? instead_of(member.text) : "";
+    const std::string_view dtype = dtype_instead_of(member.text);
+    fail(join(first, member.span),
+         !instead.empty() ? fmt::format("there is no `{}`: {}", join(first, member.span).text(), instead)
+                          : fmt::format("functions stand without the name of a package: write `{}{}`",
+                                        dtype.empty() ? std::string_view(member.text) : dtype, is(Tok::open_paren) ? "(…)" : ""));
+  }
+  fail_member(first, *base, member);
+}
+
+// A field or a method, of which there are none.
+void Parser::fail_member(const Span &first, const ast::Expr &base, const ast::Name &member) {
+  std::string_view what = base.span.text();
   if (what.size() > 20 || what.find('\n') != std::string_view::npos)
     what = "x";
-  ast::Name member = name("`T`");
-  if (is(Tok::open_paren))
-    fail(member.span, fmt::format("there are no methods: write `{}({}{})`", member.text, what,
-                                  token_after().kind == Tok::close_paren ? "" : ", …"));
-  if (member.text != "T")
+  if (what == "self")
+    fail(join(first, member.span),
+         fmt::format("there is no `self`: a `param` is called by its name in its net, `{}`", member.text));
+  if (base.as<ast::Ref>() && declares(Tok::kw_net, what) && plain_word(member.text) != "parameters")
     fail(member.span,
-         fmt::format("a value has no fields but `.T`: functions stand before it, as in `{}({})`", member.text, what));
-  return make(first, ast::Transpose{std::move(base)});
+         fmt::format("a net has no fields: params(\"{}/{}\") lists what is called so in it, and params({}) all its parameters",
+                     what, member.text, what));
+  if (plain_word(member.text) == "astype" || member.text == "to" || member.text == "type") {
+    std::string_view dtype;
+    for (size_t i = at_ + 1; i < lexed_.tokens.size() && dtype.empty() && lexed_.tokens[i].kind != Tok::close_paren; ++i) {
+      const std::string_view word = span(lexed_.tokens[i]).text();
+      static constexpr std::string_view own[] = {"f32", "f64", "bf16", "f16", "i8", "u8", "i32", "i64", "bool"};
+      dtype = std::find(std::begin(own), std::end(own), word) != std::end(own) ? word : dtype_instead_of(word);
+    }
+    if (!dtype.empty())
+      fail(member.span, fmt::format("there are no methods: write `{}({})`", dtype, what));
+  }
+  const std::string_view thing = is(Tok::open_paren) ? "there are no methods" : "a value has no fields but `.T`";
+  if (const std::string_view dtype = dtype_instead_of(member.text); !dtype.empty())
+    fail(member.span, fmt::format("{}: write `{}({})`", thing, dtype, what));
+  if (const std::string_view instead = instead_of(member.text); !instead.empty())
+    fail(member.span, fmt::format("{}: {}", thing, instead));
+  if (is(Tok::open_paren))
+    fail(member.span,
+         fmt::format("{}: write `{}({}{})`", thing, member.text, what, token_after().kind == Tok::close_paren ? "" : ", …"));
+  fail(member.span, fmt::format("{}: functions stand before it, as in `{}({})`", thing, member.text, what));
 }
 
 ExprPtr Parser::atom() {
@@ -179,6 +236,13 @@ ExprPtr Parser::atom() {
     bracketed(first, Tok::close_bracket, [&] { list.items.push_back(sized()); });
     return make(first, std::move(list));
   }
+  case Tok::open_brace:
+    if (last().text() == "if" || last().text() == "in")
+      fail_expected("an expression");
+    fail(first, "there are no dictionaries and sets: a list is `[a, b]`");
+  case Tok::star:
+  case Tok::power:
+    fail(first, fmt::format("arguments are not unpacked: pass the list itself, without `{}`", first.text()));
   default:
     if (at_ > 0 && !is(Tok::invalid) && (token().first || is(Tok::end)))
       fail(last(), fmt::format("expected an expression behind `{}`", last().text()));
@@ -211,7 +275,8 @@ ExprPtr Parser::reference() {
   if (at.text() == "lambda" && (is(Tok::name) || is(Tok::colon)))
     fail(at, "there are no lambdas: declare a `fn` at file level and pass its name");
   if (at.text() == "None")
-    fail(at, "there is no `None`: give a parameter a default that means nothing, and an axis with `reshape`");
+    fail(at, "there is no `None`: leave out an argument that has a default; a new axis is made with `expand_dims(x, axis)`, and "
+             "sizes are numbers");
   if (at.text() == "True" || at.text() == "False") {
     diagnostics_.error(at, at.text() == "True" ? "write `true`" : "write `false`");
     return make(at, ast::Bool{at.text() == "True"});

@@ -1,5 +1,8 @@
 // Blocks and statements.
+#include "frontend/foreign.h"
+#include "frontend/names.h"
 #include "frontend/parsing.h"
+#include "frontend/standard_library.h"
 
 #include <cctype>
 #include <utility>
@@ -44,6 +47,10 @@ void Parser::nested_declaration() {
 ast::Stmt Parser::statement() {
   ast::Stmt statement;
   Span first = here();
+  if (is_word() && (token_after().kind == Tok::assign || token_after().kind == Tok::colon_assign)) {
+    take(); // or skip_statement would stop before it
+    fail(first, fmt::format("`{}` is a word of the language: call the value something else", first.text()));
+  }
   switch (token().kind) {
   case Tok::kw_param:
   case Tok::kw_state:
@@ -119,16 +126,29 @@ void Parser::fail_assignment(const ast::Target &target) {
   }
   if (std::string_view hint = hint_for_word(word); !hint.empty())
     fail(target.name.span, std::string(hint));
+  if (is(Tok::dot) && target.subscripts.empty())
+    member(target.name.span, make(target.name.span, ast::Ref{target.name.text})); // says what to write instead
+  if (is(Tok::lt) && token_after().kind == Tok::minus)
+    fail(here(), "write `=` instead of `<-`");
+  if (is(Tok::plus) && token_after().kind == Tok::plus)
+    fail_expected("`=`");
   if (is(Tok::colon))
     fail(here(), fmt::format("only parameters, `param` and `state` are declared with a type: write `{} = …`", word));
-  if (is(Tok::name) && target.subscripts.empty())
-    fail_expected("`=` or `:=`");
+  const auto is_optimizer = [&](const LibraryFile &file) {
+    return file.text.find(fmt::format("\noptimizer {}(", word)) != std::string_view::npos;
+  };
+  if (is(Tok::open_paren) && (declares(Tok::kw_optimizer, word) || std::ranges::any_of(standard_library(), is_optimizer)))
+    fail(target.span, fmt::format("`{}` is an optimizer: write `update {}(…)`", word, word));
   std::string call = is(Tok::open_paren) ? fmt::format("{}(…)", word) : "…";
   fail(target.span, fmt::format("an expression alone is no statement: name its value, `y = {}`", call));
 }
 
 ast::Target Parser::target() {
   ast::Target target;
+  if (is(Tok::name) && token_after().kind == Tok::name && !token_after().first)
+    fail(here(), hint_for_word(text()).empty()
+                     ? fmt::format("no word stands before a name: write `{} = …`", span(token_after()).text())
+                     : std::string(hint_for_word(text())));
   target.name = new_name("a name");
   if (is(Tok::open_bracket))
     target.subscripts = subscripts();

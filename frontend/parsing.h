@@ -53,7 +53,9 @@ private:
   void skip_statement();
   void skip_to_declaration();
   bool skip_to_block();
-  void expect_block_next(); // but takes nothing
+  void expect_block_next();                                                                     // but takes nothing
+  bool is_word() const { return token().kind >= Tok::kw_use && token().kind <= Tok::kw_false; } // of the language
+  bool declares(Tok kind, std::string_view name) const;                                         // does this file?
 
   // Parses what stands before a block. After an error there it moves on to the block, if there is one, so that this is
   // read too, and returns false: the caller then throws after the block.
@@ -126,6 +128,7 @@ private:
   ast::ExprPtr unary();
   ast::ExprPtr postfix();
   ast::ExprPtr member(const Span &first, ast::ExprPtr base);
+  [[noreturn]] void fail_member(const Span &first, const ast::Expr &base, const ast::Name &member);
   ast::ExprPtr atom();
   ast::ExprPtr number();
   ast::ExprPtr reference();
@@ -136,6 +139,8 @@ private:
   std::vector<ast::Subscript> subscripts();
   ast::Subscript subscript();
   ast::ExprPtr make(const Span &first, ast::Expr::Node node); // from `first` to the token just taken
+  ast::ExprPtr joined(const Span &first, ast::ExprPtr left, ast::Binary::Link link);
+  void extend(ast::Expr &chain, ast::Binary::Link link);
 };
 
 // What to write instead of a word of another language that starts a line; "" if there is nothing to say.

@@ -1,9 +1,12 @@
 // Signatures: arguments meet parameters, capitalised names are bound by the call, and results are checked.
+#include "frontend/foreign.h"
 #include "frontend/lowering.h"
 #include "ir/error.h"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
 
 namespace nnc {
 
@@ -18,6 +21,15 @@ const std::string *lone_name(const ast::Expr &size) {
 }
 
 bool is_ellipsis(const ast::Expr &size) { return size.as<ast::Ellipsis>(); }
+
+std::vector<std::string> parameter_names(const ast::Func &func) {
+  std::vector<std::string> names;
+  for (const ast::Parameter &parameter : func.parameters)
+    names.push_back(parameter.name.text);
+  if (func.kind == ast::Func::Kind::optimizer) // `update` gives the parameter and its gradient
+    names.erase(names.begin(), names.begin() + std::min<ptrdiff_t>(2, std::ssize(names)));
+  return names;
+}
 
 std::string given(const Operand &argument) {
   const std::string text = operand_text(argument.span);
@@ -35,12 +47,15 @@ void Lowering::bind_parameters(const ast::Func &func, std::vector<Argument> argu
       const auto named = [&](const ast::Parameter &p) { return p.name.text == argument.name->text; };
       i = std::find_if(func.parameters.begin(), func.parameters.end(), named) - func.parameters.begin();
       if (i == values.size())
-        trace.fail_in_caller(argument.name->span, fmt::format("`{}` has no parameter `{}`", func.name.text, argument.name->text),
+        trace.fail_in_caller(argument.name->span,
+                             fmt::format("`{}` has no parameter `{}`{}", func.name.text, argument.name->text,
+                                         parameters_text(argument.name->text, parameter_names(func))),
                              func.head);
     } else if (position++ >= values.size()) {
       trace.fail_in_caller(at,
-                           fmt::format("`{}` takes {} argument{}, not {}", func.name.text, values.size(),
-                                       values.size() == 1 ? "" : "s", arguments.size()),
+                           fmt::format("`{}` takes {} argument{}, not {}: `{}({})`", func.name.text, values.size(),
+                                       values.size() == 1 ? "" : "s", arguments.size(), func.name.text,
+                                       fmt::join(parameter_names(func), ", ")),
                            func.head);
     }
     if (values[i])
@@ -99,7 +114,7 @@ Datum Lowering::check_kind(const ast::Parameter &parameter, const Operand &argum
     need(datum.is<FunctionRef>(), "a function");
     break;
   case ast::Kind::shape:
-    need(datum.is<List>(), "a list of sizes");
+    need(datum.is<List>(), "a list of sizes, as `[2, 3]`");
     break;
   case ast::Kind::list:
     need(datum.is<List>(), "a list");
@@ -171,6 +186,9 @@ void Lowering::match_sizes(const ast::TypeExpr &type, const TensorRef &tensor, c
     error.note(parameter, "declared here");
     throw Poisoned{};
   };
+  if (argument.datum.is<Number>() && named > 0)
+    fail(fmt::format("`{}` is a tensor, {}; a layer is called with what goes into it, as in `{}({}, …)`", parameter.text(),
+                     given(argument), callee.func->name.text, callee.func->parameters[0].name.text));
   if (has_dots ? shape.size() < named : shape.size() != named)
     fail(fmt::format("{}, but must have {}{} ax{}: `{}`", given(shown), has_dots ? "at least " : "", named,
                      named == 1 ? "is" : "es", parameter.text()));
@@ -213,7 +231,9 @@ Type Lowering::type_of(const ast::TypeExpr &type) {
   for (const ast::ExprPtr &size : type.sizes) {
     if (is_ellipsis(*size)) {
       if (!frame_->leading)
-        trace.fail(size->span, "`...` has no value: no parameter of this function has `...` in its type");
+        trace.fail(size->span, frame_->func && frame_->func->kind == ast::Func::Kind::entry
+                                   ? "the sizes of an entry are numbers: `...` stands for none here"
+                                   : "`...` has no value: no parameter of this function has `...` in its type");
       shape.insert(shape.end(), frame_->leading->begin(), frame_->leading->end());
       continue;
     }

@@ -60,6 +60,7 @@ public:
   std::vector<std::string> files;
   std::vector<std::vector<Call>> paths = {{}};
 
+  int64_t depth() const { return static_cast<int64_t>(calls_.size()); }
   bool in_library(const Span &span) const;
   bool has_errors() const { return diagnostics_.has_errors(); }
   bool is_full() const { return diagnostics_.error_count() >= Diagnostics::max_kept; } // nobody reads further

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <numeric>
 
@@ -160,6 +161,19 @@ Value Builder::broadcast_to(Value a, const Shape &shape) {
   }
   assert(fits && "it does not broadcast to this shape");
   return broadcast(reshape(a, std::move(kept)), shape, std::move(axes));
+}
+
+// By the squares that the binary digits of n choose; where n is negative, of 1 / x, for x ** 2 may be denormal where x ** -2 is
+// not.
+Value Builder::power(Value x, int64_t n) {
+  Value result, square = n < 0 ? div(like(x, 1), x) : x;
+  for (int64_t rest = std::abs(n); rest > 0; rest /= 2) {
+    if (rest % 2)
+      result = result ? mul(result, square) : square;
+    if (rest > 1)
+      square = mul(square, square);
+  }
+  return result ? result : like(x, 1);
 }
 
 Value Builder::reduce(Op op, Value a, Shape axes) {

@@ -18,6 +18,7 @@ struct EvalCall {
   std::span<const Tensor *const> in;
   const Attrs &attrs;
   const Type &type; // of the result
+  Denormals denormals;
 };
 
 #define OP(name, ...) Tensor eval_##name(const EvalCall &call);
@@ -33,13 +34,21 @@ template <typename T>
 using Wide =
     std::conditional_t<std::is_floating_point_v<T>, double, std::conditional_t<std::is_same_v<T, BoolByte>, bool, int64_t>>;
 
-template <typename T> Wide<T> load(T value) { return value; }
-inline bool load(BoolByte value) { return value.byte != 0; }
+template <typename T> Wide<T> load(T value, Denormals denormals) {
+  if constexpr (std::is_same_v<T, BoolByte>)
+    return value.byte != 0;
+  else if constexpr (std::is_floating_point_v<T>)
+    return denormals == Denormals::flush ? flushed<T>(value) : value;
+  else
+    return value;
+}
 
 // Floats round to nearest even, integers wrap.
-template <typename T, typename W> T stored(W value) {
+template <typename T, typename W> T stored(W value, Denormals denormals) {
   if constexpr (std::is_same_v<T, BoolByte>)
     return {static_cast<uint8_t>(value != 0)};
+  else if constexpr (std::is_floating_point_v<T>)
+    return denormals == Denormals::flush ? static_cast<T>(flushed<T>(static_cast<T>(value))) : static_cast<T>(value);
   else
     return static_cast<T>(value);
 }
@@ -47,12 +56,14 @@ template <typename T, typename W> T stored(W value) {
 // Elements in row-major order, splats too.
 template <typename T> class Elements {
 public:
-  explicit Elements(const Tensor &tensor) : data_(tensor.data<T>()), step_(tensor.splat ? 0 : 1) {}
-  Wide<T> operator[](int64_t i) const { return load(data_[i * step_]); }
+  Elements(const Tensor &tensor, Denormals denormals)
+      : data_(tensor.data<T>()), step_(tensor.splat ? 0 : 1), denormals_(denormals) {}
+  Wide<T> operator[](int64_t i) const { return load(data_[i * step_], denormals_); }
 
 private:
   const T *data_;
   int64_t step_;
+  Denormals denormals_;
 };
 
 // f(T()) for the element type T of the dtype, which is none for storage only: those are widened first.

@@ -3,6 +3,7 @@
 #include "ir/storage.h"
 
 #include <cmath>
+#include <numbers>
 
 namespace nnc {
 
@@ -18,14 +19,22 @@ template <typename Out, typename... Ins, typename F> Tensor map(const EvalCall &
   Out *out = result.data<Out>();
   const auto fill = [&](auto... in) {
     for (int64_t i = 0; i < count; ++i)
-      out[i] = stored<Out>(f(in[i]...));
+      out[i] = stored<Out>(f(in[i]...), call.denormals);
   };
-  [&]<size_t... k>(std::index_sequence<k...>) { fill(Elements<Ins>(*call.in[k])...); }(std::index_sequence_for<Ins...>());
+  [&]<size_t... k>(std::index_sequence<k...>) {
+    fill(Elements<Ins>(*call.in[k], call.denormals)...);
+  }(std::index_sequence_for<Ins...>());
   return result;
 }
 
+// Of ops that move numbers, whatever their bits mean.
+EvalCall moving(const EvalCall &call) { return {call.op, call.in, call.attrs, call.type, Denormals::keep}; }
+
 template <typename F> Tensor floats1(const EvalCall &call, F f) {
   return with_float(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t)>(call, f); });
+}
+template <typename F> Tensor floats2(const EvalCall &call, F f) {
+  return with_float(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t), decltype(t)>(call, f); });
 }
 template <typename F> Tensor numbers1(const EvalCall &call, F f) {
   return with_number(call.type.dtype, [&](auto t) { return map<decltype(t), decltype(t)>(call, f); });
@@ -76,10 +85,10 @@ Tensor eval_muladd(const EvalCall &call) {
   });
 }
 Tensor eval_neg(const EvalCall &call) {
-  return numbers1(call, [](auto a) { return times(a, decltype(a){-1}); });
+  return numbers1(moving(call), [](auto a) { return times(a, decltype(a){-1}); });
 }
 Tensor eval_abs(const EvalCall &call) {
-  return numbers1(call, [](auto a) {
+  return numbers1(moving(call), [](auto a) {
     if constexpr (std::is_same_v<decltype(a), double>)
       return std::fabs(a);
     else
@@ -92,11 +101,20 @@ Tensor eval_floor(const EvalCall &call) {
 Tensor eval_round(const EvalCall &call) {
   return floats1(call, [](double a) { return std::nearbyint(a); });
 }
+Tensor eval_pow(const EvalCall &call) {
+  return floats2(call, [](double a, double b) { return std::pow(a, b); });
+}
 Tensor eval_exp(const EvalCall &call) {
   return floats1(call, [](double a) { return std::exp(a); });
 }
+Tensor eval_expm1(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::expm1(a); });
+}
 Tensor eval_log(const EvalCall &call) {
   return floats1(call, [](double a) { return std::log(a); });
+}
+Tensor eval_log1p(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::log1p(a); });
 }
 Tensor eval_sin(const EvalCall &call) {
   return floats1(call, [](double a) { return std::sin(a); });
@@ -104,11 +122,26 @@ Tensor eval_sin(const EvalCall &call) {
 Tensor eval_cos(const EvalCall &call) {
   return floats1(call, [](double a) { return std::cos(a); });
 }
+Tensor eval_atan(const EvalCall &call) {
+  return floats1(call, [](double a) { return std::atan(a); });
+}
 Tensor eval_tanh(const EvalCall &call) {
   return floats1(call, [](double a) { return std::tanh(a); });
 }
 Tensor eval_erf(const EvalCall &call) {
   return floats1(call, [](double a) { return std::erf(a); });
+}
+Tensor eval_sigmoid(const EvalCall &call) {
+  return floats1(call, [](double a) {
+    const double e = std::exp(-std::fabs(a)); // never overflows
+    return (std::signbit(a) ? e : 1) / (1 + e);
+  });
+}
+// An error of a counts a^2 times in the result: hence long double, whose quotient has digits to spare.
+Tensor eval_normal_cdf(const EvalCall &call) {
+  return floats1(call, [](double a) {
+    return static_cast<double>(0.5L * std::erfc(static_cast<long double>(-a) / std::numbers::sqrt2_v<long double>));
+  });
 }
 Tensor eval_sqrt(const EvalCall &call) {
   return floats1(call, [](double a) { return std::sqrt(a); });
@@ -138,28 +171,28 @@ Tensor eval_logical_not(const EvalCall &call) {
 }
 Tensor eval_select(const EvalCall &call) {
   const auto choose = [&](auto t) {
-    return map<decltype(t), BoolByte, decltype(t), decltype(t)>(call, [](bool c, auto a, auto b) { return c ? a : b; });
+    return map<decltype(t), BoolByte, decltype(t), decltype(t)>(moving(call), [](bool c, auto a, auto b) { return c ? a : b; });
   };
   if (is_storage_only(call.type.dtype)) // moved, whatever the bits mean
     return dtype_size(call.type.dtype) == 1 ? choose(uint8_t()) : choose(uint16_t());
   return with_any(call.type.dtype, choose);
 }
-// From what is for storage only, and to it, by way of its wide dtype.
+// From what is for storage only, and to it, by way of its wide dtype. Within one wide dtype nothing is computed.
 Tensor eval_cast(const EvalCall &call) {
   if (is_storage_only(call.in[0]->type.dtype)) {
     const Tensor wide = to_wide(*call.in[0]);
     const Tensor *const operand = &wide;
-    return eval_cast({call.op, {&operand, 1}, call.attrs, call.type});
+    return eval_cast({call.op, {&operand, 1}, call.attrs, call.type, call.denormals});
   }
   if (const DType to = call.type.dtype; is_storage_only(to)) {
     const Type wide{wide_dtype(to), call.type.shape};
-    return to_storage(eval_cast({call.op, call.in, call.attrs, wide}), to);
+    return to_storage(eval_cast({call.op, call.in, call.attrs, wide, call.denormals}), to);
   }
   return with_any(call.in[0]->type.dtype, [&](auto in) {
     return with_any(call.type.dtype, [&](auto out) {
       using In = decltype(in);
       using Out = decltype(out);
-      return map<Out, In>(call, [](auto a) {
+      return map<Out, In>(std::is_same_v<In, Out> ? moving(call) : call, [](auto a) {
         if constexpr (std::is_integral_v<Out>) {
           using Limits = std::numeric_limits<Out>;
           if constexpr (std::is_same_v<decltype(a), double>)

@@ -52,14 +52,14 @@ template <typename Target> Tensor add_up(const EvalCall &call, Target target) {
   with_number(call.type.dtype, [&](auto t) {
     using T = decltype(t);
     std::vector<Wide<T>> sums(call.type.elements(), 0);
-    const Elements<T> from(a);
+    const Elements<T> from(a, call.denormals);
     int64_t i = 0;
     for_elements(a.type.shape, [&](const Shape &at) {
       Wide<T> &sum = sums[flat(call.type.shape, target(at))];
       sum = plus(sum, from[i++]);
     });
     for (size_t k = 0; k < sums.size(); ++k)
-      result.data<T>()[k] = stored<T>(sums[k]);
+      result.data<T>()[k] = stored<T>(sums[k], call.denormals);
   });
   return result;
 }
@@ -105,7 +105,7 @@ Tensor eval_argsort(const EvalCall &call) {
   rows[axis] = 1;
   with_number(a.type.dtype, [&](auto t) {
     using T = decltype(t);
-    const Elements<T> elements(a);
+    const Elements<T> elements(a, Denormals::keep); // keys are bits
     for_elements(rows, [&](Shape at) {
       std::vector<Wide<T>> row(size);
       std::vector<int64_t> places(size), order(size);

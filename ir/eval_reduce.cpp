@@ -28,9 +28,10 @@ std::vector<int64_t> offsets(const Shape &shape, const Shape &strides, const Sha
 template <typename T> struct Reduced {
   const T *data;
   const std::vector<int64_t> &offsets;
+  Denormals denormals;
 
   int64_t size() const { return static_cast<int64_t>(offsets.size()); }
-  Wide<T> operator[](int64_t i) const { return load(data[offsets[i]]); }
+  Wide<T> operator[](int64_t i) const { return load(data[offsets[i]], denormals); }
 };
 
 template <typename Out, typename T, typename F> Tensor reduce(const EvalCall &call, F f) {
@@ -43,7 +44,7 @@ template <typename Out, typename T, typename F> Tensor reduce(const EvalCall &ca
   const std::vector<int64_t> outer = offsets(shape, strides, kept), inner = offsets(shape, strides, reduced);
   Tensor result(call.type);
   for (size_t o = 0; o < outer.size(); ++o)
-    result.data<Out>()[o] = stored<Out>(f(Reduced<T>{operand.data<T>() + outer[o], inner}));
+    result.data<Out>()[o] = stored<Out>(f(Reduced<T>{operand.data<T>() + outer[o], inner, call.denormals}), call.denormals);
   return result;
 }
 
@@ -150,16 +151,16 @@ Tensor eval_dot(const EvalCall &call) {
       T *out = result.data<T>() + out_batch[b];
       for (size_t k = 0; k < summed; ++k)
         for (size_t c = 0; c < cols; ++c)
-          matrix[k * cols + c] = load(rhs_data[rhs_summed[k] + rhs_cols[c]]);
+          matrix[k * cols + c] = load(rhs_data[rhs_summed[k] + rhs_cols[c]], call.denormals);
       for (size_t r = 0; r < out_rows.size(); ++r) {
         std::fill(row.begin(), row.end(), Wide<T>());
         for (size_t k = 0; k < summed; ++k) {
-          const Wide<T> a = load(lhs_data[lhs_rows[r] + lhs_summed[k]]);
+          const Wide<T> a = load(lhs_data[lhs_rows[r] + lhs_summed[k]], call.denormals);
           for (size_t c = 0; c < cols; ++c)
             row[c] = plus(row[c], times(a, matrix[k * cols + c]));
         }
         for (size_t c = 0; c < cols; ++c)
-          out[out_rows[r] + out_cols[c]] = stored<T>(row[c]);
+          out[out_rows[r] + out_cols[c]] = stored<T>(row[c], call.denormals);
       }
     }
   });

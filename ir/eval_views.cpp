@@ -136,7 +136,7 @@ Tensor eval_iota(const EvalCall &call) {
   const Tensor *const operand = &line;
   Walk walk{0, Shape(call.type.rank(), 0)};
   walk.strides[axis] = 1;
-  return gathered({call.op, {&operand, 1}, call.attrs, call.type}, walk);
+  return gathered({call.op, {&operand, 1}, call.attrs, call.type, call.denormals}, walk);
 }
 
 } // namespace nnc

@@ -97,9 +97,10 @@ Type infer_philox(const Query &q) {
 constexpr auto infer_add = of_numbers, infer_sub = of_numbers, infer_mul = of_numbers, infer_div = of_numbers,
                infer_rem = of_numbers, infer_muladd = of_floats;
 constexpr auto infer_neg = of_numbers, infer_abs = of_numbers, infer_maximum = of_numbers, infer_minimum = of_numbers;
-constexpr auto infer_floor = of_floats, infer_round = of_floats, infer_exp = of_floats, infer_log = of_floats,
-               infer_sin = of_floats, infer_cos = of_floats, infer_tanh = of_floats, infer_erf = of_floats,
-               infer_sqrt = of_floats;
+constexpr auto infer_floor = of_floats, infer_round = of_floats, infer_pow = of_floats, infer_exp = of_floats,
+               infer_expm1 = of_floats, infer_log = of_floats, infer_log1p = of_floats, infer_sin = of_floats,
+               infer_cos = of_floats, infer_atan = of_floats, infer_tanh = of_floats, infer_erf = of_floats,
+               infer_sigmoid = of_floats, infer_normal_cdf = of_floats, infer_sqrt = of_floats;
 constexpr auto infer_logical_and = of_bools, infer_logical_or = of_bools, infer_logical_not = of_bools;
 constexpr auto infer_stop_gradient = like_operands;
 

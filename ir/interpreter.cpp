@@ -9,7 +9,7 @@
 
 namespace nnc {
 
-Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, const Type &result) {
+Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, const Type &result, Denormals denormals) {
   using Row = Tensor (*)(const EvalCall &);
   static constexpr Row rows[] = {
       nullptr, nullptr, nullptr, nullptr, nullptr, // arg, constant, fused, grad, scan, never alone
@@ -21,17 +21,17 @@ Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, 
     types.push_back(operand->type);
   if (const Type inferred = infer_type(op, types, attrs); inferred != result)
     throw Error(fmt::format("{}: gives {}, not {}", op_info(op).name, type_text(inferred), type_text(result)));
-  return rows[static_cast<size_t>(op)]({op, operands, attrs, result});
+  return rows[static_cast<size_t>(op)]({op, operands, attrs, result, denormals});
 }
 
 namespace {
 
 using Shared = std::shared_ptr<const Tensor>;
 
-std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands);
+std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands, Denormals denormals);
 
 // The values of `wanted`, given the region's arguments.
-std::vector<Shared> run(const Region &region, std::vector<Shared> args, const std::vector<Value> &wanted) {
+std::vector<Shared> run(const Region &region, std::vector<Shared> args, const std::vector<Value> &wanted, Denormals denormals) {
   const size_t count = region.nodes.size();
   std::vector<size_t> last_use(count);
   for (size_t i = 0; i < count; ++i) {
@@ -56,10 +56,10 @@ std::vector<Shared> run(const Region &region, std::vector<Shared> args, const st
       values[i] = {node.data};
       break;
     case Op::fused:
-      values[i] = run(*node.body, std::move(operands), node.body->results);
+      values[i] = run(*node.body, std::move(operands), node.body->results, denormals);
       break;
     case Op::scan:
-      values[i] = run_scan(node, std::move(operands));
+      values[i] = run_scan(node, std::move(operands), denormals);
       break;
     case Op::grad:
       throw Error("`grad` stands for derivatives that are not derived yet: it cannot be run");
@@ -67,7 +67,7 @@ std::vector<Shared> run(const Region &region, std::vector<Shared> args, const st
       std::vector<const Tensor *> pointers;
       for (const Shared &operand : operands)
         pointers.push_back(operand.get());
-      values[i] = {std::make_shared<const Tensor>(eval(node.op, pointers, node.attrs, node.type()))};
+      values[i] = {std::make_shared<const Tensor>(eval(node.op, pointers, node.attrs, node.type(), denormals))};
     }
     for (Value operand : node.operands)
       if (last_use[operand.node] == i)
@@ -81,7 +81,7 @@ std::vector<Shared> run(const Region &region, std::vector<Shared> args, const st
   return results;
 }
 
-std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands) {
+std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands, Denormals denormals) {
   const auto &[steps, carries, slices, reverse] = node.scan;
   for (int i = carries; i < carries + slices; ++i)
     operands[i] = std::make_shared<const Tensor>(expanded(*operands[i]));
@@ -96,7 +96,7 @@ std::vector<Shared> run_scan(const Node &node, std::vector<Shared> operands) {
       std::ranges::copy_n(operands[i]->bytes.begin() + step * slice.type.bytes(), slice.type.bytes(), slice.bytes.begin());
       args[i] = std::make_shared<const Tensor>(std::move(slice));
     }
-    const std::vector<Shared> results = run(*node.body, std::move(args), node.body->results);
+    const std::vector<Shared> results = run(*node.body, std::move(args), node.body->results, denormals);
     std::copy_n(results.begin(), carries, operands.begin());
     for (size_t i = 0; i < stacks.size(); ++i) {
       const Tensor entry = expanded(*results[carries + i]);
@@ -114,7 +114,8 @@ Shared borrowed(const Tensor &tensor) { return Shared(Shared(), &tensor); }
 
 } // namespace
 
-RunResult interpret(const Function &function, std::span<const Tensor> inputs, std::span<const Tensor> states) {
+RunResult interpret(const Function &function, std::span<const Tensor> inputs, std::span<const Tensor> states,
+                    Denormals denormals) {
   std::vector<Shared> args;
   for (int i = 0; i < function.args; ++i) {
     const int state = function.arg_info[i].state;
@@ -131,7 +132,7 @@ RunResult interpret(const Function &function, std::span<const Tensor> inputs, st
   std::vector<Value> wanted;
   for (const Result &result : function.function_results)
     wanted.push_back(result.value);
-  const std::vector<Shared> values = run(function, std::move(args), wanted);
+  const std::vector<Shared> values = run(function, std::move(args), wanted, denormals);
 
   RunResult finished;
   for (size_t i = 0; i < values.size(); ++i) {

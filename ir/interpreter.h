@@ -2,6 +2,7 @@
 // Slow and plain on purpose: an independent meaning to hold the generated code against.
 #pragma once
 
+#include "ir/denormals.h"
 #include "ir/function.h"
 
 #include <map>
@@ -10,7 +11,8 @@
 namespace nnc {
 
 // One op on host tensors. Throws Error on operands that do not fit.
-Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, const Type &result);
+Tensor eval(Op op, std::span<const Tensor *const> operands, const Attrs &attrs, const Type &result,
+            Denormals denormals = Denormals::flush);
 
 struct RunResult {
   std::vector<std::pair<std::string, Tensor>> outputs;
@@ -19,6 +21,7 @@ struct RunResult {
 };
 
 // Runs one function. `inputs` are the entry's inputs in order; `states` holds every state of the module, by index.
-RunResult interpret(const Function &function, std::span<const Tensor> inputs, std::span<const Tensor> states);
+RunResult interpret(const Function &function, std::span<const Tensor> inputs, std::span<const Tensor> states,
+                    Denormals denormals = Denormals::flush);
 
 } // namespace nnc

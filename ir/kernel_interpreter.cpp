@@ -90,8 +90,8 @@ void multiply(Tensor &c, const Tensor &a, const Tensor &b, int64_t batch, int64_
 
 class GrainRun {
 public:
-  GrainRun(const Kernel &kernel, std::span<std::byte *const> pointers, int64_t grain)
-      : kernel(kernel), pointers(pointers), grain(grain), values(kernel.nodes.size()) {
+  GrainRun(const Kernel &kernel, std::span<std::byte *const> pointers, int64_t grain, Denormals denormals)
+      : kernel(kernel), pointers(pointers), grain(grain), denormals(denormals), values(kernel.nodes.size()) {
     for (const Axis &axis : kernel.axes)
       sizes.push_back(axis.size);
     first.assign(sizes.size(), 0);
@@ -130,6 +130,7 @@ private:
   const Kernel &kernel;
   std::span<std::byte *const> pointers;
   int64_t grain;
+  Denormals denormals;
   Shape sizes, first; // of this grain: points along every axis, and the index of the first
   std::vector<std::optional<Grid>> values;
 
@@ -268,7 +269,7 @@ private:
     std::vector<const Tensor *> pointers;
     for (const Tensor &operand : operands)
       pointers.push_back(&operand);
-    return eval(node.op, pointers, node.attrs, type);
+    return eval(node.op, pointers, node.attrs, type, denormals);
   }
 
   // The reduced axes become one, the last.
@@ -286,7 +287,15 @@ private:
     operand.type.shape = type.shape;
     operand.type.shape.push_back(count);
     const Tensor *pointer = &operand;
-    return eval(node.op, {&pointer, 1}, Attrs{.axes = {type.rank()}}, type);
+    return eval(node.op, {&pointer, 1}, Attrs{.axes = {type.rank()}}, type, denormals);
+  }
+
+  // What a dot reads and gives of floats that it computes with. Those for storage only are widened, which makes f16 normal.
+  Tensor without_denormals(Tensor tensor) const {
+    if (denormals == Denormals::flush && is_float(tensor.type.dtype) && !is_storage_only(tensor.type.dtype))
+      for (int64_t i = 0, count = tensor.splat ? 1 : tensor.type.elements(); i < count; ++i)
+        tensor.set(i, tensor.type.dtype == DType::f32 ? flushed<float>(tensor.get(i)) : flushed<double>(tensor.get(i)));
+    return tensor;
   }
 
   Tensor dot(const KernelNode &node, const Type &type, const std::vector<int> &result_axes) {
@@ -302,8 +311,8 @@ private:
       return list;
     };
     const auto count = [&](const std::vector<int> &axes) { return element_count(shape_of(axes)); };
-    const Tensor a = along(value(node.operands[0]), joined(batch, m, k));
-    const Tensor b = along(value(node.operands[1]), joined(batch, k, n));
+    const Tensor a = without_denormals(along(value(node.operands[0]), joined(batch, m, k)));
+    const Tensor b = without_denormals(along(value(node.operands[1]), joined(batch, k, n)));
     Grid product{joined(batch, m, n), {}};
     product.tensor = Tensor(Type{type.dtype, shape_of(product.axes)});
     if (is_float(type.dtype))
@@ -312,6 +321,7 @@ private:
     else
       multiply<uint64_t>(product.tensor, a, b, count(batch), count(m), count(n), count(k), std::mem_fn(&Tensor::get_int),
                          std::mem_fn(&Tensor::set_int));
+    product.tensor = without_denormals(std::move(product.tensor));
     return along(product, result_axes);
   }
 
@@ -324,7 +334,7 @@ private:
     axes.insert(axes.end(), summed.begin(), summed.end());
     const Tensor updates = along(value(node.operands[0]), axes), places = along(value(node.operands[1]), summed);
     const Tensor *operands[] = {&updates, &places};
-    return eval(node.op, operands, Attrs{.shape = type.shape, .axis = axis}, type);
+    return eval(node.op, operands, Attrs{.shape = type.shape, .axis = axis}, type, denormals);
   }
 
   void write(const KernelRoot &root) {
@@ -352,9 +362,9 @@ private:
 
 } // namespace
 
-void run_kernel(const Kernel &kernel, std::span<std::byte *const> pointers) {
+void run_kernel(const Kernel &kernel, std::span<std::byte *const> pointers, Denormals denormals) {
   for (int64_t grain = kernel.grains - 1; grain >= 0; --grain)
-    GrainRun(kernel, pointers, grain).run();
+    GrainRun(kernel, pointers, grain, denormals).run();
 }
 
 } // namespace nnc

@@ -21,8 +21,9 @@ struct Extent {
 class Runner {
 public:
   Runner(const Plan &plan, const PlanEntry &entry, std::span<const std::byte *const> inputs, std::span<std::byte *const> outputs,
-         std::byte *state)
-      : plan(plan), entry(entry), inputs(inputs), outputs(outputs), state(state), workspace(entry.workspace_bytes, poison) {
+         std::byte *state, Denormals denormals)
+      : plan(plan), entry(entry), inputs(inputs), outputs(outputs), state(state), denormals(denormals),
+        workspace(entry.workspace_bytes, poison) {
     for (size_t s = 0; s < entry.steps.size(); ++s)
       for (const Ref &ref : entry.steps[s].args)
         extents[&ref] = extent(s, ref);
@@ -50,7 +51,7 @@ public:
         std::vector<std::byte *> pointers;
         for (const Ref &ref : step.args)
           pointers.push_back(address(ref));
-        run_kernel(plan.kernels[step.kernel], pointers);
+        run_kernel(plan.kernels[step.kernel], pointers, denormals);
       } else if (*address(step.args[0]) == std::byte{0}) {
         return step.check;
       }
@@ -71,6 +72,7 @@ private:
   std::span<const std::byte *const> inputs;
   std::span<std::byte *const> outputs;
   std::byte *state;
+  Denormals denormals;
   std::vector<std::byte> workspace;
   std::vector<Loop> loops; // that are running
   std::vector<int64_t> trips;
@@ -168,11 +170,12 @@ private:
 } // namespace
 
 int run_entry(const Plan &plan, const PlanEntry &entry, std::span<const std::byte *const> inputs,
-              std::span<std::byte *const> outputs, std::byte *state) {
-  return Runner(plan, entry, inputs, outputs, state).run(0, entry.steps.size());
+              std::span<std::byte *const> outputs, std::byte *state, Denormals denormals) {
+  return Runner(plan, entry, inputs, outputs, state, denormals).run(0, entry.steps.size());
 }
 
-RunResult interpret(const Plan &plan, const PlanEntry &entry, std::span<const Tensor> inputs, std::span<const Tensor> states) {
+RunResult interpret(const Plan &plan, const PlanEntry &entry, std::span<const Tensor> inputs, std::span<const Tensor> states,
+                    Denormals denormals) {
   std::vector<Tensor> given;
   for (const Tensor &input : inputs)
     given.push_back(expanded(input));
@@ -192,7 +195,7 @@ RunResult interpret(const Plan &plan, const PlanEntry &entry, std::span<const Te
     const Tensor tensor = expanded(states[i]);
     std::ranges::copy(tensor.bytes, block.begin() + plan.states[i].offset);
   }
-  if (const int failed = run_entry(plan, entry, in, out, block.data()); failed >= 0)
+  if (const int failed = run_entry(plan, entry, in, out, block.data(), denormals); failed >= 0)
     return {{}, {}, entry.checks[failed].message};
   if (entry.writes_state)
     for (size_t i = 0; i < plan.states.size(); ++i) {

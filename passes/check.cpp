@@ -47,8 +47,11 @@ bool can_leave_numbers(const Node &node, DType operand) {
   case Op::div:
   case Op::rem:
   case Op::muladd:
+  case Op::pow:
   case Op::exp:
+  case Op::expm1:
   case Op::log:
+  case Op::log1p:
   case Op::sin:
   case Op::cos:
   case Op::sqrt:

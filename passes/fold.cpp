@@ -23,7 +23,7 @@ constexpr int64_t most_work = int64_t{1} << 16; // elements read to compute one
 bool same_number(const Tensor &a, const Tensor &b) { return a.type.dtype == b.type.dtype && a.bytes == b.bytes; }
 
 // The splat that an op gives on splats alone, from one element of each.
-std::optional<Tensor> folded_splat(const Node &node, std::span<const Tensor *const> operands) {
+std::optional<Tensor> folded_splat(const Node &node, std::span<const Tensor *const> operands, Denormals denormals) {
   if (operands.empty() || !std::ranges::all_of(operands, [](const Tensor *t) { return t->splat; }))
     return std::nullopt;
   Tensor number;
@@ -36,7 +36,7 @@ std::optional<Tensor> folded_splat(const Node &node, std::span<const Tensor *con
       scalar.type.shape = {};
       pointers.push_back(&scalar);
     }
-    number = eval(node.op, pointers, node.attrs, {node.type().dtype, {}});
+    number = eval(node.op, pointers, node.attrs, {node.type().dtype, {}}, denormals);
   } else if (is_view(node.op) && std::ranges::all_of(operands, [&](const Tensor *t) { return same_number(*t, *operands[0]); })) {
     number = *operands[0];
   } else {
@@ -49,7 +49,7 @@ std::optional<Tensor> folded_splat(const Node &node, std::span<const Tensor *con
 
 } // namespace
 
-std::optional<Tensor> folded(const Region &region, const Node &node) {
+std::optional<Tensor> folded(const Region &region, const Node &node, Denormals denormals) {
   if (family(node.op) == Family::structure || node.op == Op::iota)
     return std::nullopt;
   std::vector<const Tensor *> operands;
@@ -60,11 +60,11 @@ std::optional<Tensor> folded(const Region &region, const Node &node) {
     operands.push_back(region.node(operand).data.get());
     work += operands.back()->type.elements();
   }
-  if (std::optional<Tensor> splat = folded_splat(node, operands))
+  if (std::optional<Tensor> splat = folded_splat(node, operands, denormals))
     return splat;
   if (node.op == Op::broadcast || node.type().elements() > most_elements || work > most_work)
     return std::nullopt;
-  Tensor result = eval(node.op, operands, node.attrs, node.type());
+  Tensor result = eval(node.op, operands, node.attrs, node.type(), denormals);
   if (result.type.elements() == 1)
     result.splat = true;
   return result;
@@ -75,7 +75,7 @@ bool fold(Function &function, PassContext &context) {
   bool changed = false;
   for (int i = 0; i < rewriter.size(); ++i) {
     Node node = rewriter.take(i);
-    std::optional<Tensor> result = folded(rewriter.build.region(), node);
+    std::optional<Tensor> result = folded(rewriter.build.region(), node, context.denormals());
     if (result && context.allow("fold", node.name())) {
       rewriter.build.loc = node.loc;
       rewriter.replace({i, 0}, rewriter.build.constant(std::move(*result)));

@@ -11,6 +11,10 @@
 
 namespace nnc {
 
+namespace {
+constexpr size_t most_nodes_with_derivatives = 500'000; // in one function
+}
+
 DerivativeNames::DerivativeNames(const Region &region) {
   for (const Node &node : region.nodes)
     used_.insert(node.names.begin(), node.names.end());
@@ -47,12 +51,17 @@ void Request::seed(Value v, Value d) {
 }
 
 std::vector<Value> Request::expand() {
-  for (int n = count_ - 1; n >= 0; --n)
+  for (int n = count_ - 1; n >= 0; --n) {
+    if (region().nodes.size() > most_nodes_with_derivatives)
+      throw Error(fmt::format("{}error: with the derivatives of this there are more than {} operations; each level of `grad` "
+                              "multiplies them",
+                              place({n, 0}), most_nodes_with_derivatives));
     if (region().nodes[n].op == Op::scan)
       visit_scan(n);
     else
       for (auto it = d_.lower_bound({n, 0}); it != d_.end() && it->first.node == n; ++it)
         visit(it->first, it->second);
+  }
   std::vector<Value> results;
   for (Value x : xs_) {
     const auto found = d_.find(x);

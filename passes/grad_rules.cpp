@@ -6,6 +6,8 @@
 // What a rule builds twice for two operands is merged by cse; what is not asked for is not built.
 #include "passes/grad_rules.h"
 
+#include "passes/bounds.h"
+
 #include <algorithm>
 #include <numbers>
 #include <numeric>
@@ -18,6 +20,25 @@ bool contains(const Shape &axes, int64_t axis) { return std::find(axes.begin(), 
 
 Value zero(const Backward &g, Value like) { return g.b.like(like, 0); }
 
+// A slope that may be infinite or NaN: what comes as 0 leaves as 0, and does not become NaN by 0 * inf. A branch of `where` that
+// is not taken has no part in the derivative then. Where the slope is known to be finite, as of most divisors, nothing stands in
+// the way of simplify.
+Value held_at_zero(const Backward &g, Value derivative) {
+  const Value none = zero(g, g.d);
+  return g.b.select(g.b.eq(g.d, none), none, derivative);
+}
+
+bool nonzero(const Backward &g, Value v) {
+  const Bounds known = bounds(g.b.region(), v);
+  return known.low > 0 || known.high < 0;
+}
+
+// d / b
+Value quotient(const Backward &g, Value b) {
+  const Value result = g.b.div(g.d, b);
+  return nonzero(g, b) ? result : held_at_zero(g, result);
+}
+
 // Elementwise.
 
 Value grad_add(const Backward &g, int) { return g.d; }
@@ -25,10 +46,13 @@ Value grad_sub(const Backward &g, int k) { return k == 0 ? g.d : g.b.neg(g.d); }
 Value grad_mul(const Backward &g, int k) { return g.b.mul(g.d, g.operand(1 - k)); }
 Value grad_neg(const Backward &g, int) { return g.b.neg(g.d); }
 
-// da = d / b; db = -d a / b^2 = -(d / b) y
+// da = d / b; db = -d a / b^2, by way of the result where b is not 0. Where it may be, neither factor of a product may be
+// infinite or NaN when d is 0: that would be a NaN of the second derivative.
 Value grad_div(const Backward &g, int k) {
-  const Value da = g.b.div(g.d, g.operand(1));
-  return k == 0 ? da : g.b.neg(g.b.mul(da, g.result));
+  const Value a = g.operand(0), b = g.operand(1), da = quotient(g, b);
+  if (k == 0)
+    return da;
+  return nonzero(g, b) ? g.b.neg(g.b.mul(da, g.result)) : held_at_zero(g, g.b.neg(g.b.div(g.b.mul(da, a), b)));
 }
 
 // a - floor(a / b) b, where floor carries nothing
@@ -36,7 +60,8 @@ Value grad_rem(const Backward &g, int k) {
   if (k == 0)
     return g.d;
   const Value quotient = g.b.op(Op::floor, {g.b.div(g.operand(0), g.operand(1))});
-  return g.b.neg(g.b.mul(g.d, quotient));
+  const Value db = g.b.neg(g.b.mul(g.d, quotient));
+  return nonzero(g, g.operand(1)) ? db : held_at_zero(g, db);
 }
 
 Value grad_muladd(const Backward &g, int k) { return k == 2 ? g.d : g.b.mul(g.d, g.operand(1 - k)); }
@@ -47,10 +72,39 @@ Value grad_abs(const Backward &g, int) {
   return g.b.select(g.b.eq(a, none), none, g.b.select(g.b.lt(a, none), g.b.neg(g.d), g.d));
 }
 
-Value grad_exp(const Backward &g, int) { return g.b.mul(g.d, g.result); }
-Value grad_log(const Backward &g, int) { return g.b.div(g.d, g.operand(0)); }
+// da = d b a^(b-1); db = d y log a, where log 0 counts as 0 unless b is below 0: 0^b stays 0 (or 1) when b moves.
+// No factor may be infinite or NaN beside a 0, so a product is only taken where what it multiplies is not 0.
+Value grad_pow(const Backward &g, int k) {
+  const Value a = g.operand(0), b = g.operand(1), none = zero(g, a);
+  if (k == 0) {
+    const Value slope = g.b.mul(b, g.b.op(Op::pow, {a, g.b.sub(b, g.b.like(b, 1))}));
+    return g.b.select(g.b.op(Op::logical_or, {g.b.eq(g.d, none), g.b.eq(b, none)}), none, g.b.mul(g.d, slope));
+  }
+  const Value constant = g.b.op(Op::logical_and, {g.b.eq(a, none), g.b.op(Op::logical_not, {g.b.lt(b, none)})});
+  const Value slope = g.b.mul(g.result, g.b.op(Op::log, {g.b.select(constant, g.b.like(a, 1), a)}));
+  return g.b.select(g.b.eq(g.d, none), none, g.b.mul(g.d, slope));
+}
+
+// d y, where y is finite unless the operand is beyond its logarithm
+Value grad_exp(const Backward &g, int) {
+  const double finite_below = g.b.type(g.result).dtype == DType::f64 ? 709 : 88;
+  const Value result = g.b.mul(g.d, g.result);
+  return bounds(g.b.region(), g.operand(0)).high <= finite_below ? result : held_at_zero(g, result);
+}
+
+Value grad_log(const Backward &g, int) { return quotient(g, g.operand(0)); }
+
+// d exp(a), not d (y + 1): for a far below 0 that would be lost in the rounding of y
+Value grad_expm1(const Backward &g, int) { return held_at_zero(g, g.b.mul(g.d, g.b.op(Op::exp, {g.operand(0)}))); }
+Value grad_log1p(const Backward &g, int) { return quotient(g, g.b.add(g.operand(0), g.b.like(g.d, 1))); }
 Value grad_sin(const Backward &g, int) { return g.b.mul(g.d, g.b.op(Op::cos, {g.operand(0)})); }
 Value grad_cos(const Backward &g, int) { return g.b.neg(g.b.mul(g.d, g.b.op(Op::sin, {g.operand(0)}))); }
+
+// d / (1 + a^2)
+Value grad_atan(const Backward &g, int) {
+  const Value a = g.operand(0);
+  return g.b.div(g.d, g.b.add(g.b.mul(a, a), g.b.like(a, 1)));
+}
 
 // d (1 - y^2)
 Value grad_tanh(const Backward &g, int) { return g.b.mul(g.d, g.b.sub(g.b.like(g.result, 1), g.b.mul(g.result, g.result))); }
@@ -62,8 +116,23 @@ Value grad_erf(const Backward &g, int) {
   return g.b.mul(g.d, g.b.mul(bell, g.b.like(a, 2 * std::numbers::inv_sqrtpi)));
 }
 
-// d / (2 y)
-Value grad_sqrt(const Backward &g, int) { return g.b.div(g.b.mul(g.d, g.b.like(g.d, 0.5)), g.result); }
+// d y (1 - y)
+Value grad_sigmoid(const Backward &g, int) { return g.b.mul(g.d, g.b.mul(g.result, g.b.sub(g.b.like(g.result, 1), g.result))); }
+
+// d 1/sqrt(2 pi) exp(-a^2 / 2)
+Value grad_normal_cdf(const Backward &g, int) {
+  const Value a = g.operand(0);
+  const Value bell = g.b.op(Op::exp, {g.b.mul(g.b.mul(a, a), g.b.like(a, -0.5))});
+  return g.b.mul(g.d, g.b.mul(bell, g.b.like(a, std::numbers::inv_sqrtpi / std::numbers::sqrt2)));
+}
+
+// d / (2 y), 0 at 0
+Value grad_sqrt(const Backward &g, int) {
+  const Value slope = g.b.div(g.b.mul(g.d, g.b.like(g.d, 0.5)), g.result), none = zero(g, g.d);
+  if (nonzero(g, g.operand(0)))
+    return slope;
+  return g.b.select(g.b.op(Op::logical_or, {g.b.eq(g.result, none), g.b.eq(g.d, none)}), none, slope);
+}
 
 // The first operand has the derivative where it is strictly larger, the second where it is at least as large: a tie goes to the
 // second. So relu, maximum(x, 0), has derivative 0 at 0, and its mask is 0 < y, from the result.

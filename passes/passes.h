@@ -2,6 +2,7 @@
 // the table of pass_manager.cpp is its only registration.
 #pragma once
 
+#include "ir/denormals.h"
 #include "ir/function.h"
 
 #include <cstdint>
@@ -39,6 +40,7 @@ struct PassOptions {
   std::ostream *log = nullptr;                  // nullptr: standard error
   std::vector<std::string> *refusals = nullptr; // receives a line for every merge that fuse refused, with the reason
   Checks checks = {};                           // --check: what the pass `check` looks for
+  Denormals denormals = Denormals::flush;       // --denormals: as constants are computed
 };
 
 // What a pass sees beside its function.
@@ -49,6 +51,7 @@ public:
   const Module &module; // files, paths and states: for messages
 
   const Checks &checks() const { return options_.checks; }
+  Denormals denormals() const { return options_.denormals; }
   bool disabled(std::string_view name) const;
   // True when the budget of --bisect is used up: nothing optional may change any more.
   bool exhausted() const { return options_.bisect >= 0 && changes_ >= options_.bisect; }

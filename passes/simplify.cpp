@@ -53,7 +53,7 @@ Value simplified(Simplifier &s, const Node &node, PassContext &context) {
     return {};
   const std::string_view where = node.label().empty() ? op_info(node.op).name : std::string_view(node.label());
   if (!context.disabled("fold"))
-    if (std::optional<Tensor> number = folded(s.build.region(), node)) {
+    if (std::optional<Tensor> number = folded(s.build.region(), node, context.denormals())) {
       context.allow("fold", where);
       return s.build.constant(std::move(*number));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ir/builder.h"
+#include "ir/denormals.h"
 #include "passes/value_table.h"
 
 #include <optional>
@@ -80,6 +81,6 @@ std::vector<SimplifyRule> dot_rules();        // simplify_dot.cpp
 std::vector<SimplifyRule> simplify_rules();   // all of them, in the order in which they are tried
 
 // The value of a node whose operands are all constants, if it is small or a splat (fold.cpp).
-std::optional<Tensor> folded(const Region &region, const Node &node);
+std::optional<Tensor> folded(const Region &region, const Node &node, Denormals denormals);
 
 } // namespace nnc

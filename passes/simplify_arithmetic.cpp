@@ -249,6 +249,30 @@ Value common_factor(Simplifier &s, const Node &node) {
   return s.build.mul(common, s.build.op(node.op, {without_factor(s, a, common), without_factor(s, b, common)}));
 }
 
+// x ** n by multiplications. Many of them round too often for f32, but not in f64, which no power leaves that f32 can hold.
+Value known_power(Simplifier &s, const Node &node) {
+  constexpr double most_factors = 64;
+  const Value x = node.operands[0];
+  const std::optional<double> n = s.splat(node.operands[1]);
+  if (!n || *n != std::floor(*n) || std::abs(*n) > most_factors)
+    return {};
+  const auto whole = static_cast<int64_t>(*n);
+  if (is_short_power(whole))
+    return s.build.power(x, whole);
+  if (node.type().dtype != DType::f32)
+    return {};
+  return s.build.cast(s.build.power(s.build.cast(x, DType::f64), whole), DType::f32);
+}
+
+// c ** x by way of f64, where the product with log(c) has digits to spare. Not for 1, whose powers are 1 at infinity, too.
+Value power_of_known(Simplifier &s, const Node &node) {
+  const std::optional<double> c = s.splat(node.operands[0]);
+  if (!c || !(*c > 0) || *c == 1 || std::isinf(*c) || node.type().dtype != DType::f32)
+    return {};
+  const Value x = s.build.cast(node.operands[1], DType::f64);
+  return s.build.cast(s.build.op(Op::exp, {s.build.mul(x, s.build.like(x, std::log(*c)))}), DType::f32);
+}
+
 } // namespace
 
 std::vector<SimplifyRule> arithmetic_rules() {
@@ -272,6 +296,8 @@ std::vector<SimplifyRule> arithmetic_rules() {
       {"merge_scales", Op::mul, merge_scales, "(x * c) * d = x * cd, (x / c) * d = x * (d/c), (c / x) * d = cd / x", two_ulp},
       {"merge_scales", Op::div, merge_scales, "(x * c) / d = x * (c/d), (x / c) / d = x / cd, d / (x * c) = (d/c) / x", two_ulp},
       {"gather_scales", Op::mul, gather_scales, "((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd", two_ulp},
+      {"known_power", Op::pow, known_power, "x ** n = x * x * … for whole n from -2 to 4, in f32 by way of f64 to 64", two_ulp},
+      {"power_of_known", Op::pow, power_of_known, "c ** x = exp(x * log(c)) in f64, for f32", two_ulp},
       {"common_factor", Op::add, common_factor, "x * y + x * z = x * (y + z)", factored},
       {"common_factor", Op::sub, common_factor, "x * y - x * z = x * (y - z)", factored},
   };

@@ -4,6 +4,7 @@
 
 #include "codegen/emit.h"
 #include "codegen/llvm_compat.h"
+#include "codegen/processor.h"
 
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/IR/LegacyPassManager.h>
@@ -65,6 +66,7 @@ inline std::unique_ptr<llvm::MemoryBuffer> lane_object(const Target &target, uns
   llvm::BasicBlock *entry = block("entry"), *head = block("head"), *loop = block("loop"), *rest = block("rest");
   llvm::BasicBlock *tail = block("tail"), *done = block("done");
   b.SetInsertPoint(entry);
+  llvm::Value *mode = emit_enter_float_mode(b, target.denormals);
   b.CreateBr(head);
   b.SetInsertPoint(head);
   llvm::PHINode *at = b.CreatePHI(b.getInt64Ty(), 2);
@@ -81,6 +83,7 @@ inline std::unique_ptr<llvm::MemoryBuffer> lane_object(const Target &target, uns
   body(at, true);
   b.CreateBr(done);
   b.SetInsertPoint(done);
+  emit_leave_float_mode(b, mode);
   b.CreateRetVoid();
   if (llvm::verifyModule(module, &llvm::errs()))
     throw std::logic_error("the kernel is no valid IR");

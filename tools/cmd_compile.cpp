@@ -34,6 +34,7 @@ const HelpPage page = {
   nnc inspect MODEL.so                  what a compiled model offers
   nnc objdump MODEL ENTRY               the machine code of an entry below the lines it comes from
   nnc gradcheck MODEL [ENTRY]           hold every gradient against differences
+  nnc summary MODEL [ENTRY]             layers, parameters, work and memory
   nnc plot MODEL ENTRY --range A:B      draw an entry, or how a training went
   nnc fmt FILE.nn…                      lay out the text of models
   nnc docs --std                        the pages about the library and the ops
@@ -118,7 +119,7 @@ std::string stage_text(const std::string &stage, const std::string &file, const 
     return plan_text(plan);
   const bool for_people = !header && stage != "so" && stage != "obj"; // who look at this machine's code
   const std::string cpus = options.cpu.empty() && !for_people ? portable_cpus(options.target) : options.cpu;
-  const std::vector<Target> targets = make_targets(cpus, options.target);
+  const std::vector<Target> targets = code_targets(options, cpus);
   if (options.passes.checks.bounds)
     add_guards(plan);
   ArtefactOptions code = code_options(source, options);

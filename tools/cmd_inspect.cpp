@@ -1,4 +1,5 @@
 // `nnc inspect MODEL.so`: what the metadata of a compiled model says, for people and as JSON for programs.
+#include "frontend/printable.h"
 #include "ir/error.h"
 #include "tools/command_line.h"
 #include "tools/engine.h"
@@ -92,12 +93,12 @@ void print_model(const Model &model) {
                entry.writes_state ? ", changes state" : "");
     for (std::string_view doc = entry.doc; !doc.empty();) {
       const size_t end = std::min(doc.find('\n'), doc.size());
-      fmt::print("  # {}\n", doc.substr(0, end));
+      fmt::print("  # {}\n", printable(doc.substr(0, end)));
       doc.remove_prefix(std::min(end + 1, doc.size()));
     }
     fmt::print("  workspace {} bytes + {} a thread\n", entry.workspace_bytes, entry.slot_bytes);
     for (uint32_t i = 0; i < entry.check_count; ++i)
-      fmt::print("  check: {}\n", entry.checks[i]);
+      fmt::print("  check: {}\n", printable(entry.checks[i]));
   }
   fmt::print("\nstate {} bytes\n", info.state_bytes);
   for (const nnc_tensor_info &state : model.states())

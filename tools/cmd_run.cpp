@@ -19,10 +19,12 @@ constexpr int64_t most_printed = 1000; // elements of a result without --out
 
 const HelpPage page = {
     "  nnc run MODEL ENTRY --in NAME=FILE … [--out NAME=FILE.npy …] [options]\n",
-    "Runs one entry of a model (.nn, or a compiled .so) once. Inputs are .npy or IDX files, also IDX compressed with gzip, or a\n"
-    "number for a scalar. Results without --out are printed. Parameters come from `init` or from --weights.",
+    "Runs one entry of a model (.nn, or a compiled .so) once. Inputs are .npy or IDX files, also IDX compressed with gzip, PNG,\n"
+    "PGM or PPM pictures, scaled to the input's size, or a number for a scalar. Results without --out are printed. Parameters "
+    "come from `init` or from --weights.",
     R"(  nnc run examples/xor.nn predict --in x=x.npy --weights xor.safetensors
   nnc run examples/xor.nn train_step --in x=x.npy --in y=y.npy --in lr=0.5 --weights-out xor.safetensors
+  nnc run examples/mnist.nn predict --in x=digit.png --invert --weights mnist.safetensors
   nnc run mnist.so predict --in x=digit.npy --out y=probabilities.npy --weights mnist.safetensors
 )"};
 
@@ -48,6 +50,8 @@ int run_command(int argc, const char *const *argv) {
                             cl::cat(general_options()));
   cl::opt<std::string> weights_out("weights-out", cl::desc("write the state afterwards to this .safetensors file"),
                                    cl::value_desc("FILE"), cl::cat(general_options()));
+  cl::opt<bool> invert("invert", cl::desc("take the negative of pictures: dark ink on paper as the bright digits of MNIST"),
+                       cl::cat(general_options()));
   RunFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
@@ -79,7 +83,7 @@ int run_command(int argc, const char *const *argv) {
     const auto at = given.find(input.name);
     if (at == given.end())
       throw Error(fmt::format("`{}` needs `{}`, {}: add --in {}=FILE", entry.name, input.name, tensor_text(input), input.name));
-    values.push_back(input_value(at->second, input));
+    values.push_back(input_value(at->second, input, invert));
   }
   for (const nnc_tensor_info &output : outputs(entry))
     results.push_back({std::string(dtype_text(output.dtype)),

@@ -196,6 +196,9 @@ BuildOptions BuildFlags::options() const {
         throw Error(fmt::format("--check={}: there are nan, bounds", name));
       (name == "nan" ? result.passes.checks.nan : result.passes.checks.bounds) = true;
     }
+  if (!denormals.empty() && denormals != "flush" && denormals != "keep")
+    throw Error(fmt::format("--denormals={}: there are flush, keep", denormals.getValue()));
+  result.passes.denormals = denormals == "keep" ? Denormals::keep : Denormals::flush;
   result.passes.passes = split(passes);
   for (const std::string &names : disable)
     for (std::string &name : split(names))

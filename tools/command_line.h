@@ -64,6 +64,10 @@ struct BuildFlags : SetFlags {
                               cl::desc("find mistakes while it runs: nan stops at the first NaN or infinity, bounds at a place "
                                        "or address beyond an end"),
                               cl::value_desc("nan,bounds"), cl::cat(compile_options())};
+  cl::opt<std::string> denormals{"denormals",
+                                 cl::desc("flush: arithmetic takes denormal floats as 0 and gives 0 for them (the default, since "
+                                          "processors are slow with them); keep: as IEEE 754 has it"),
+                                 cl::value_desc("flush|keep"), cl::cat(compile_options())};
   cl::opt<std::string> passes{"passes", cl::desc("run these passes instead of the usual ones"), cl::value_desc("A,B,..."),
                               cl::cat(debug_options())};
   cl::list<std::string> disable{"disable", cl::desc("leave out this pass or rule"), cl::value_desc("NAME"),
@@ -127,6 +131,7 @@ int run_command(int argc, const char *const *argv);
 int train_command(int argc, const char *const *argv);
 int bench_command(int argc, const char *const *argv);
 int inspect_command(int argc, const char *const *argv);
+int summary_command(int argc, const char *const *argv);
 int objdump_command(int argc, const char *const *argv);
 int gradcheck_command(int argc, const char *const *argv);
 int fmt_command(int argc, const char *const *argv);

@@ -3,6 +3,7 @@
 #include "tools/engine.h"
 
 #include "codegen/jit.h"
+#include "frontend/printable.h"
 #include "ir/error.h"
 #include "ir/plan_interpreter.h"
 #include "tools/description.h"
@@ -66,7 +67,7 @@ private:
 
 class PlanEngine : public Interpreter {
 public:
-  explicit PlanEngine(Plan plan) : Interpreter(plan), plan_(std::move(plan)) {}
+  PlanEngine(Plan plan, Denormals denormals) : Interpreter(plan), plan_(std::move(plan)), denormals_(denormals) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -76,11 +77,12 @@ protected:
     std::vector<std::byte *> out;
     for (void *output : outputs)
       out.push_back(static_cast<std::byte *>(output));
-    return run_entry(plan_, plan_.entries[entry], in, out, state());
+    return run_entry(plan_, plan_.entries[entry], in, out, state(), denormals_);
   }
 
 private:
   Plan plan_;
+  Denormals denormals_;
 };
 
 // What a plan of the module would say of its entries and state, without kernels and steps.
@@ -111,7 +113,8 @@ Plan signature(const Module &module) {
 
 class ReferenceEngine : public Interpreter {
 public:
-  ReferenceEngine(Module module, Plan plan) : Interpreter(plan), module_(std::move(module)), plan_(std::move(plan)) {}
+  ReferenceEngine(Module module, Plan plan, Denormals denormals)
+      : Interpreter(plan), module_(std::move(module)), plan_(std::move(plan)), denormals_(denormals) {}
 
 protected:
   int run(size_t entry, std::span<const void *const> inputs, std::span<void *const> outputs) override {
@@ -122,7 +125,7 @@ protected:
         in.push_back(tensor(function.nodes[a].type(), inputs[in.size()]));
     for (const PlanState &place : plan_.states)
       states.push_back(tensor(place.state.type, state() + place.offset));
-    const RunResult result = interpret(function, in, states);
+    const RunResult result = interpret(function, in, states, denormals_);
     if (!result.failed_check.empty())
       return check_index(plan_.entries[entry], result.failed_check);
     for (size_t i = 0; i < outputs.size(); ++i)
@@ -135,6 +138,7 @@ protected:
 private:
   Module module_;
   Plan plan_; // its signature
+  Denormals denormals_;
 
   static Tensor tensor(const Type &type, const void *from) {
     Tensor result(type);
@@ -186,12 +190,14 @@ std::unique_ptr<Engine> make_engine(EngineKind kind, const std::string &file, co
     }
     run_pipeline(source.module, PipelineEnd::grad, passes);
     Plan plan = signature(source.module);
-    return with_files(std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan)), std::move(source.files));
+    return with_files(std::make_unique<ReferenceEngine>(std::move(source.module), std::move(plan), passes.denormals),
+                      std::move(source.files));
   }
   if (kind == EngineKind::plan) {
     SourceModule source = read_source(file, options);
     run_pipeline(source.module, PipelineEnd::fused, options.passes);
-    return with_files(std::make_unique<PlanEngine>(plan_module(source.module, options.passes)), std::move(source.files));
+    return with_files(std::make_unique<PlanEngine>(plan_module(source.module, options.passes), options.passes.denormals),
+                      std::move(source.files));
   }
   Build build = build_model(file, options, keep);
   const auto model = [&] {
@@ -276,7 +282,8 @@ Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, b
     for (const LoadedWeights::Left &left : loaded.left)
       unknown.push_back(left.name);
     if (!unknown.empty())
-      fmt::print(stderr, "{}: note: not in the model, so not loaded: `{}`\n", weights, fmt::join(unknown, "`, `"));
+      fmt::print(stderr, "{}\n",
+                 printable(fmt::format("{}: note: not in the model, so not loaded: `{}`", weights, fmt::join(unknown, "`, `"))));
     return loaded.metadata;
   }
   fmt::print(stderr, "{}: {} tensor{} loaded{}\n", weights, loaded.tensors, loaded.tensors == 1 ? "" : "s",
@@ -287,7 +294,7 @@ Metadata start_state(Engine &engine, int64_t seed, const std::string &weights, b
     type_width = std::max(type_width, left.file.size());
   }
   for (const LoadedWeights::Left &left : loaded.left)
-    fmt::print(stderr, "  {:<{}}  {:<{}}  {}\n", left.name, name_width, left.file, type_width,
+    fmt::print(stderr, "  {:<{}}  {:<{}}  {}\n", printable(left.name), name_width, left.file, type_width,
                left.model.empty()  ? "not in the model"
                : left.file.empty() ? "not in the file: " + left.model + " as init made it"
                                    : "in the model " + left.model);

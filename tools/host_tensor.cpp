@@ -3,6 +3,7 @@
 
 #include "ir/error.h"
 #include "ir/storage.h"
+#include "tools/image.h"
 
 #include <fmt/format.h>
 
@@ -156,11 +157,11 @@ HostTensor read_fitted(const std::string &file, const nnc_tensor_info &want, boo
   return fitted(read_tensor(file, expect), file, want, examples);
 }
 
-HostTensor input_value(const std::string &value, const nnc_tensor_info &want) {
+HostTensor input_value(const std::string &value, const nnc_tensor_info &want, bool invert) {
   double number = 0;
   const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (failure != std::errc{} || end != value.data() + value.size())
-    return read_fitted(value, want);
+    return is_image_file(value) ? image_value(value, want, invert) : read_fitted(value, want);
   if (want.rank != 0)
     throw Error(fmt::format("--in {}={}: `{}` is {}, so it takes a file", want.name, value, want.name, tensor_text(want)));
   HostTensor tensor{"f64", {}, std::vector<std::byte>(sizeof number)};

@@ -16,8 +16,9 @@ HostTensor fitted(HostTensor tensor, const std::string &file, const nnc_tensor_i
 // The same of a file, whose shape is compared before memory is taken.
 HostTensor read_fitted(const std::string &file, const nnc_tensor_info &want, bool examples = false);
 
-// The value of --in NAME=VALUE: a number for a scalar, or a file (.npy, IDX, IDX compressed with gzip).
-HostTensor input_value(const std::string &value, const nnc_tensor_info &want);
+// The value of --in NAME=VALUE: a number for a scalar, or a file (.npy, IDX, IDX compressed with gzip, or a picture, which
+// `invert` turns to its negative).
+HostTensor input_value(const std::string &value, const nnc_tensor_info &want, bool invert = false);
 
 // One random tensor for every input: floats in -1..1, whole numbers below `bound`, the same for equal seeds.
 std::vector<std::vector<std::byte>> random_inputs(const nnc_entry_info &entry, uint64_t seed, uint64_t bound);

@@ -37,6 +37,7 @@ Executable open(EngineKind kind, const std::string &file, const Options &options
   BuildOptions build;
   build.set = options.set;
   build.cpu = options.cpu;
+  build.passes.denormals = options.keep_denormals ? Denormals::keep : Denormals::flush;
   std::unique_ptr<ThreadPool> pool = make_pool(static_cast<unsigned>(std::max(options.threads, 1)));
   std::unique_ptr<Engine> engine = open_engine(kind, file, build, pool.get());
   Executable executable(std::move(pool), std::move(engine));

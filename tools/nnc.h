@@ -109,6 +109,7 @@ struct EntryInfo {
 struct Options {
   std::vector<std::pair<std::string, std::string>> set; // values for consts of the model
   std::string cpu;                                      // processors to compile for, as --cpu takes them; empty: this one
+  bool keep_denormals = false;                          // not flushed to 0 by arithmetic: --denormals=keep
   int threads = 1;                                      // that run the entries; results do not depend on them
   int64_t seed = 0;                                     // of the first initialisation
 };
@@ -157,6 +158,7 @@ private:
 };
 
 Executable compile_file(const std::string &file, const Options &options = {}); // a .nn
-Executable load_file(const std::string &file, const Options &options = {});    // a compiled .so; `set` and `cpu` do not apply
+Executable load_file(const std::string &file,
+                     const Options &options = {}); // a compiled .so; `set`, `cpu` and `keep_denormals` do not apply
 
 } // namespace nnc

@@ -1,6 +1,7 @@
 // nnc: compiles, runs, trains and measures models. This file picks the command and turns what goes wrong into a message and
 // exit code 1; each command is in cmd_*.cpp.
 #include "codegen/fatal.h"
+#include "frontend/printable.h"
 #include "ir/error.h"
 #include "tools/command_line.h"
 
@@ -23,7 +24,7 @@ bool is_bare_word(std::string_view word) { return !word.starts_with('-') && word
 
 // Places and files come first in what Error says: "mlp.nn:7:14: error: …", "x.npy: …".
 void say(const std::string &text) {
-  fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "nnc: error: " : "", text);
+  fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "nnc: error: " : "", printable(text));
 }
 
 } // namespace
@@ -34,6 +35,7 @@ int main(int argc, char **argv) {
       {"run", run_command},         {"train", train_command},         {"bench", bench_command},
       {"inspect", inspect_command}, {"gradcheck", gradcheck_command}, {"fmt", fmt_command},
       {"docs", docs_command},       {"plot", plot_command},           {"objdump", objdump_command},
+      {"summary", summary_command},
   };
   try {
     report_fatal_errors();

@@ -172,6 +172,13 @@ Plan plan_module(const Module &module, const PassOptions &options) {
   return plan;
 }
 
+std::vector<Target> code_targets(const BuildOptions &options, const std::string &cpus) {
+  std::vector<Target> targets = make_targets(cpus, options.target);
+  for (Target &target : targets)
+    target.denormals = options.passes.denormals;
+  return targets;
+}
+
 ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options) {
   ArtefactOptions code;
   code.source_hash = source.hash;
@@ -191,6 +198,8 @@ ArtefactOptions code_options(const SourceModule &source, const BuildOptions &opt
     flags.push_back("--check=nan");
   if (options.passes.checks.bounds)
     flags.push_back("--check=bounds");
+  if (options.passes.denormals == Denormals::keep)
+    flags.push_back("--denormals=keep");
   code.flags = fmt::format("{}", fmt::join(flags, " "));
   return code;
 }
@@ -205,7 +214,7 @@ Build build_model(const std::string &file, const BuildOptions &options, const st
   build.plan = plan_module(source.module, options.passes);
   if (options.passes.checks.bounds)
     add_guards(build.plan);
-  build.artefact = compile_plan(build.plan, make_targets(options.cpu, options.target), code_options(source, options));
+  build.artefact = compile_plan(build.plan, code_targets(options, options.cpu), code_options(source, options));
   build.files = std::move(source.files);
   build.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return build;

@@ -56,7 +56,8 @@ std::string fused_text(const Module &module, const std::vector<std::string> &ref
 // where bounds are checked.
 Plan plan_module(const Module &module, const PassOptions &options);
 
-// For compile_plan.
+// For compile_plan: --cpu and --target, or `cpus` instead of --cpu.
+std::vector<Target> code_targets(const BuildOptions &options, const std::string &cpus);
 ArtefactOptions code_options(const SourceModule &source, const BuildOptions &options);
 
 // All of it. `keep`: only these entries (and init) are compiled, if any are named; the state block stays the same.

@@ -28,7 +28,7 @@ double cycles_per_second() {
 void pass_over_l1(benchmark::State &state, const Target &target, Op op, DType dtype, unsigned width) {
   const int64_t count = 16384 / dtype_size(dtype); // two buffers of 16 kB
   std::vector<std::byte> in(16384), out(16384);
-  const double lowest = op == Op::log ? 0.01 : -4;
+  const double lowest = op == Op::log || op == Op::log1p ? 0.01 : -4;
   for (int64_t i = 0; i < count; ++i) {
     const double x = lowest + (4 - lowest) * static_cast<double>(i * 997 % count) / static_cast<double>(count);
     if (dtype == DType::f32)
@@ -54,7 +54,8 @@ int main(int argc, char **argv) {
   using namespace nnc;
   const Target host = make_target("native");
   for (DType dtype : {DType::f32, DType::f64})
-    for (Op op : {Op::exp, Op::log, Op::tanh, Op::erf, Op::sin, Op::cos}) {
+    for (Op op :
+         {Op::exp, Op::expm1, Op::log, Op::log1p, Op::tanh, Op::erf, Op::sigmoid, Op::normal_cdf, Op::atan, Op::sin, Op::cos}) {
       const auto width = static_cast<unsigned>(host.lanes(dtype));
       benchmark::RegisterBenchmark(fmt::format("{}/{}x{}", op_info(op).name, dtype_name(dtype), width).c_str(),
                                    [=](benchmark::State &state) { pass_over_l1(state, host, op, dtype, width); });

@@ -43,8 +43,9 @@ void NodeMaker::add_something() {
 }
 
 void NodeMaker::add_unary() {
-  static const std::vector<Op> ops = {Op::neg,  Op::abs, Op::exp,  Op::log,   Op::sin,           Op::cos,
-                                      Op::tanh, Op::erf, Op::sqrt, Op::floor, Op::stop_gradient, Op::round};
+  static const std::vector<Op> ops = {Op::neg,   Op::abs,  Op::exp,   Op::expm1,         Op::log,       Op::log1p,
+                                      Op::sin,   Op::cos,  Op::atan,  Op::tanh,          Op::erf,       Op::sigmoid,
+                                      Op::floor, Op::sqrt, Op::round, Op::stop_gradient, Op::normal_cdf};
   apply(one_of(ops), {some_float()});
 }
 
@@ -52,7 +53,7 @@ void NodeMaker::add_binary() {
   const Value x = some_value_where([&](Value v) { return !is_bool(dtype(v)); });
   if (!x)
     return;
-  static const std::vector<Op> floats = {Op::add, Op::sub, Op::mul, Op::div, Op::maximum, Op::minimum, Op::muladd};
+  static const std::vector<Op> floats = {Op::add, Op::sub, Op::mul, Op::div, Op::maximum, Op::minimum, Op::muladd, Op::pow};
   static const std::vector<Op> integers = {Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::maximum, Op::minimum};
   const Op op = one_of(is_float(dtype(x)) ? floats : integers);
   const Type type = builder_.type(x);

@@ -8,12 +8,18 @@ inf, nan = numpy.inf, numpy.nan
 
 middle = uniform(24, low=-2, high=2)
 positive = uniform(24, low=0.05, high=6)
+inner = uniform(24, low=-0.95, high=0.95)
 for name, function, x in [
     ("abs_", torch.abs, middle), ("neg_", torch.neg, middle), ("floor_", torch.floor, uniform(24, low=-9, high=9)),
     ("round_", torch.round, f32(*numpy.arange(-6, 6) / 2, *numpy.linspace(-7.3, 7.9, 12))),
     ("exp_", torch.exp, uniform(24, low=-20, high=20)), ("log_", torch.log, positive),
     ("sin_", torch.sin, uniform(24, low=-30, high=30)), ("cos_", torch.cos, uniform(24, low=-30, high=30)),
     ("tanh_", torch.tanh, middle), ("erf_", torch.erf, middle), ("sqrt_", torch.sqrt, positive),
+    ("expm1_", torch.expm1, uniform(24, low=-20, high=20)), ("log1p_", torch.log1p, uniform(24, low=-0.99, high=6)),
+    ("tan_", torch.tan, middle), ("asin_", torch.asin, inner), ("acos_", torch.acos, inner), ("atan_", torch.atan, middle),
+    ("sinh_", torch.sinh, middle), ("cosh_", torch.cosh, middle), ("asinh_", torch.asinh, middle),
+    ("acosh_", torch.acosh, uniform(24, low=1.1, high=9)), ("atanh_", torch.atanh, inner),
+    ("normal_cdf_", torch.special.ndtr, uniform(24, low=-9, high=2)),
     ("rsqrt_", torch.rsqrt, positive), ("sign_", torch.sign, middle),
     ("clip_", lambda x: torch.clamp(x, -1, 1.5), middle),
     ("stopped", lambda x: x * torch.exp(x).detach(), middle),
@@ -79,7 +85,8 @@ case("zero_signs", lambda x: {
 def special_slopes(x, v):
     def slope(y):
         return torch.autograd.grad((y * v).sum(), x)[0]
-    return {"abs_x": slope(x.abs()), "log_x": slope(x.log()), "sqrt_x": slope(x.sqrt()), "exp_x": slope(x.exp()),
+    sqrt_x = torch.where(x == 0, 0.0, slope(x.sqrt()))  # as docs/language.md says; PyTorch's is inf
+    return {"abs_x": slope(x.abs()), "log_x": slope(x.log()), "sqrt_x": sqrt_x, "exp_x": slope(x.exp()),
             "inverse": slope(1 / x), "sin_x": slope(x.sin())}
 
 

@@ -253,6 +253,7 @@ std::string source_of(const std::string &topic) { return source_dir() + "/tests/
 
 std::unique_ptr<Engine> open_topic(const std::string &topic, EngineKind kind) {
   BuildOptions options;
+  options.passes.denormals = Denormals::keep; // as PyTorch
   options.warn = false;
   return open_engine(kind, source_of(topic), options, nullptr);
 }

@@ -3,7 +3,13 @@
 #include "tests/process.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <sys/prctl.h>
+#include <unistd.h>
 
 namespace nnc {
 namespace {
@@ -84,7 +90,7 @@ TEST(bad_input, hostile_text) {
   std::string sum = "entry f(x: f32[4]) { return y = x";
   while (sum.size() < 10'000'000)
     sum += " + x";
-  refused(sum + " }\n", {"m.nn:1:", ": error: nested more than 500 levels deep"});
+  refused(sum + " }\n", {"m.nn:1:", ": error: this entry needs more than 250000 operations"});
   refused("entry f(x: f32[4]) { return y = " + std::string(10'000'000, 'q') + " }\n",
           {"m.nn:1:33: error: a name of 10000000 characters: at most 255 are possible"});
   std::string names = "entry f(x: f32[4]) { return y = q";
@@ -92,6 +98,66 @@ TEST(bad_input, hostile_text) {
     names += ", q";
   refused(names + " }\n", {"m.nn:1:33: error: unknown name `q`", "m.nn:1:36: error: unknown name `q`", "… 980 more errors"});
   refused("# " + std::string(10'000'000, 'x') + "\n", {"m.nn:1:1: error: there are no declarations in this file"});
+}
+
+// What a few lines can multiply ends in an error before it takes the machine.
+TEST(bad_input, texts_that_outgrow_the_machine) {
+  const Folder folder;
+  std::string calls = "fn call0(x) = sin(x)\n";
+  for (int i = 1; i <= 30; ++i)
+    calls += fmt::format("fn call{}(x) = call{}(x) + call{}(x)\n", i, i - 1, i - 1);
+  std::string derivatives = "fn f(x) = sin(x * x) * exp(x)\nentry go(x: f32) { return y = ";
+  for (int i = 0; i < 20; ++i)
+    derivatives += "grad(";
+  derivatives += "f" + std::string(20, ')') + "(x) }\n";
+  for (const std::string &text :
+       {std::string("entry f(x: f32[4]) {\n  xs = [1]\n  for i in 0..60 { xs = [xs, xs] }\n  require xs == 1, "
+                    "\"{xs}\"\n  return y = x\n}\n"),
+        calls + "entry go(x: f32[4]) { return y = call30(x) }\n", derivatives}) {
+    folder.write("m.nn", text);
+    const Ran ran = folder.run("ulimit -t 60; ulimit -v 2000000; $NNC m.nn --emit=plan");
+    EXPECT_EQ(ran.code, 1) << ran.err;
+    EXPECT_THAT(ran.err, StartsWith("m.nn:")) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(" more than ")) << ran.err;
+  }
+}
+
+// A file that does not fit the input is refused by its header; one that may be of any length, by its name.
+TEST(bad_input, files_that_outgrow_the_machine) {
+  const Folder folder;
+  folder.write("m.nn", "entry f(x: f32[4, 3]) { return y = sum(x) }\n");
+  write_npy(folder.file("x.npy"), {"f32", {4, 3}, std::vector<std::byte>(48)});
+  const std::string whole = folder.read("x.npy"), rows = "(1000000000, 3), }";
+  std::string head = whole.substr(0, 128);
+  head.replace(head.find("(4, 3), }"), rows.size(), rows);
+  folder.write("big.npy", head);
+  std::filesystem::resize_file(folder.file("big.npy"), 128 + 12'000'000'000); // of which the disk holds nothing
+  const Ran ran = folder.run("ulimit -v 2000000; $NNC run m.nn f --in x=big.npy");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_EQ(ran.err, "nnc: error: big.npy: `x` is f32[4,3], but the file holds f32[1000000000,3]\n");
+  folder.write("t.nn",
+               "state w: f32[3] = zeros([3])\nentry f(x: f32[4, 3]) {\n  w := w + sum(x, axis = 0)\n  return loss = sum(w)\n}\n");
+  const Ran trained = folder.run("ulimit -v 2000000; $NNC train t.nn f --data x=big.npy");
+  EXPECT_EQ(trained.code, 1);
+  EXPECT_THAT(trained.err, HasSubstr("nnc: error: big.npy: "));
+}
+
+// Where a process may not execute what it wrote, the message says what does work.
+TEST(bad_input, process_without_memory_that_is_written_and_executed) {
+  constexpr int set = 65, get = 66, no_new_execution = 1; // PR_SET_MDWE, PR_GET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+  if (prctl(get, 0, 0, 0, 0) < 0)
+    GTEST_SKIP() << "this kernel has no PR_SET_MDWE";
+  const Folder folder;
+  folder.write("m.nn", "entry f(x: f32) { return y = x + 1 }\n");
+  const auto hardened = [&](const std::string &command) {
+    prctl(set, no_new_execution, 0, 0, 0);
+    const Ran ran = folder.run(command);
+    fputs((ran.out + ran.err).c_str(), stderr);
+    _exit(ran.code);
+  };
+  EXPECT_EXIT(hardened("$NNC run m.nn f --in x=1"), testing::ExitedWithCode(1),
+              "^nnc: error: cannot load compiled code: this process may not execute memory that it wrote .*--engine=so");
+  EXPECT_EXIT(hardened("$NNC run m.nn f --in x=1 --engine=so"), testing::ExitedWithCode(0), "y = 2");
 }
 
 TEST(bad_input, module_text) {

@@ -244,5 +244,11 @@ TEST(Checked, TheFlagNamesWhatThereIs) {
   EXPECT_EQ(ran.err, "nnc: error: --check=infinity: there are nan, bounds\n");
 }
 
+TEST(Checked, TheFlagOfDenormalsNamesWhatThereIs) {
+  const Ran ran = Folder().run("$NNC run $SOURCE/examples/xor.nn predict --denormals=none");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_EQ(ran.err, "nnc: error: --denormals=none: there are flush, keep\n");
+}
+
 } // namespace
 } // namespace nnc

@@ -2,7 +2,7 @@
 // engine. The JIT, the shared library and any number of threads give the same bits; the interpreters agree up to rounding;
 // and where a check refuses the inputs, all refuse alike and change nothing. With --check the bits are the same, and nothing is
 // found but in the files here, some of which compute with infinities. In double, where rounding is too small to hide a
-// mistake or to grow into a difference, compiled code and the interpreter agree on every example, deep ones too.
+// mistake or to grow into a difference, compiled code and the interpreter agree on every example and deep program.
 #include "ir/error.h"
 #include "tests/run/outcome.h"
 #include "tools/host_tensor.h"
@@ -39,14 +39,12 @@ std::vector<Contestant> contestants(const std::string &file, ThreadPool *two, Th
   add("so, 5 threads", true, EngineKind::so, options, five);
   add("jit, checked", true, EngineKind::jit, checked, nullptr);
   list.back().checked = true;
-  // The deep examples are held to bits only; their layers are compared in other files.
-  const bool deep = is_deep(file);
-  if (deep && file.find("examples/") != std::string::npos)
+  // Deep networks are held to bits only: a rounding may turn a relu. They are compared in double, and their layers in other
+  // files.
+  if (is_deep(file))
     return list;
-  if (!deep) {
-    add("plan", false, EngineKind::plan, options, nullptr);
-    add("interp", false, EngineKind::interp, options, nullptr);
-  }
+  add("plan", false, EngineKind::plan, options, nullptr);
+  add("interp", false, EngineKind::interp, options, nullptr);
   slow.passes.disable = {"simplify", "cse", "muladd", "dce", "hoist", "sink"};
   add("jit without most passes", false, EngineKind::jit, slow, nullptr);
 #ifdef __x86_64__
@@ -143,7 +141,13 @@ class RunExample : public testing::TestWithParam<std::string> {};
 TEST_P(RunExample, AgreesInDouble) { agree_in_double(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(All, RunFile, testing::ValuesIn(files_in({"tests/run", "examples", "tests/programs"})), test_name);
-INSTANTIATE_TEST_SUITE_P(All, RunExample, testing::ValuesIn(files_in({"examples"})), test_name);
+std::vector<std::string> examples_and_deep_programs() {
+  std::vector<std::string> files = files_in({"examples", "tests/programs"});
+  std::erase_if(files, [](const std::string &file) { return file.find("examples/") == file.npos && !is_deep(file); });
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RunExample, testing::ValuesIn(examples_and_deep_programs()), test_name);
 
 } // namespace
 } // namespace nnc

@@ -1,5 +1,6 @@
 // Places, and messages as text.
 #include "frontend/diagnostics.h"
+#include "frontend/printable.h"
 #include "ir/error.h"
 
 #include <gtest/gtest.h>
@@ -40,6 +41,16 @@ TEST(Source, KnowsCharacters) {
   for (const char *bad :
        {"\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe2\x80", "\xff"})
     EXPECT_EQ(character_size(bad, 0), 0u);
+}
+
+TEST(Diagnostics, EscapesWhatATerminalWouldObey) {
+  EXPECT_EQ(printable("größe\n\tx"), "größe\n\tx");
+  EXPECT_EQ(printable("a\x1b[31mb\r\x7f"), "a\\x1b[31mb\\x0d\\x7f");
+  EXPECT_EQ(printable("\xc2\x9b|\xe2\x80\xae|\xff"), "\\xc2\\x9b|\\xe2\\x80\\xae|\\xff");
+  const Source source("a\x1b.nn", "x\n");
+  Diagnostics diagnostics;
+  diagnostics.error({&source, 0, 1}, "no \x1b").note({&source, 0, 1}, "\x07");
+  EXPECT_EQ(diagnostics.text(), "a\\x1b.nn:1:1: error: no \\x1b\n  1 | x\n    | ^\na\\x1b.nn:1:1: note: \\x07");
 }
 
 TEST(Diagnostics, ShowsBothOperandsAndWhereASizeComesFrom) {

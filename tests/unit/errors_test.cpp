@@ -153,13 +153,32 @@ std::vector<std::pair<std::string, std::string>> hostile() {
   std::string calls;
   for (int i = 0; i < 3000; ++i)
     calls += fmt::format("fn call{}(x) = call{}(x)\n", i, i + 1);
+  std::string doubling = "fn call0(x) = x + 1\n"; // 2^30 calls
+  for (int i = 1; i <= 30; ++i)
+    doubling += fmt::format("fn call{}(x) = call{}(x) + call{}(x)\n", i, i - 1, i - 1);
   const std::string nested = "nested more than 500 levels deep: name parts of it";
   return {
       {std::string("x = 1\ny\0", 8), "2:2: error: byte 0x00: this file is not UTF-8 text"},
       {"\xcf\xfa\xed\xfe\x07", "1:1: error: byte 0xcf: this file is not UTF-8 text"},
       {"const a = 1\x01", "1:12: error: unexpected control character 0x01"},
       {"const a = " + repeated("(", 10'000) + "1" + repeated(")", 10'000), "1:511: error: " + nested},
-      {"const a = 1" + repeated(" + 1", 100'000), "1:2011: error: " + nested},
+      {"const a = " + repeated("-", 10'000) + "1", "1:511: error: " + nested},
+      {"entry go(x: f32[100]) {\n  return y = x" + repeated(" + x", 300'000) + "\n}\n",
+       "2:1000014: error: this entry needs more than 250000 operations; a long loop is a `scan`"},
+      {"entry go(x: f32[100]) {\n  xs = [1]\n  for i in 0..40 { xs = [xs, xs] }\n  return y = f32(xs == xs)\n}\n",
+       "3:25: error: a list of more than 1000000 items, counting those of the lists in it"},
+      {"entry go(x: f32[100]) {\n  xs = [1]\n  for i in 0..1000 { xs = [xs] }\n  return y = f32(xs == xs)\n}\n",
+       "3:27: error: lists in lists, more than 500 levels deep"},
+      {"entry go(x: f32[100]) {\n  xs = 0..100000\n  for i in 0..90000 { require xs == 0..100000, \"{xs}\" }\n  return y = "
+       "x\n}\n",
+       "3:40: error: the program takes more than 5000000 steps to evaluate; calls and loops in one another multiply"},
+      {doubling + "const a = call30(1)\nentry go(x: f32[a]) { return y = x }\n",
+       "4:21: error: the program takes more than 5000000 steps to evaluate; calls and loops in one another multiply"},
+      {doubling + "entry go(x: f32) { return y = call30(x) }\n",
+       "4:21: error: the program takes more than 5000000 steps to evaluate; calls and loops in one another multiply"},
+      {"fn f(x) = sin(x * x) * exp(x)\nentry go(x: f32) { return y = " + repeated("grad(", 20) + "f" + repeated(")", 20) +
+           "(x) }\n",
+       "1:11: error: with the derivatives of this there are more than 500000 operations; each level of `grad` multiplies them"},
       {"const " + std::string(10'000'000, 'a') + " = 1", "1:7: error: a name of 10000000 characters: at most 255 are possible"},
       {calls + "fn call3000(x) = x\nentry go(x: f32) { return y = call0(x) }\n",
        "333:17: error: calls, blocks and expressions are nested more than 1000 levels deep"},
@@ -300,7 +319,8 @@ std::map<std::string, std::string> reporting_code() {
        {"ir/infer.cpp", "ir/text_lexer.cpp", "ir/text_parser.cpp", "ir/text_reader.cpp", "ir/type.cpp", "ir/verify.cpp",
         "passes/grad.cpp", "passes/grad_request.cpp", "passes/grad_rules.cpp", "passes/grad_scan.cpp"})
     code[name] = content(root + name);
-  const std::set<std::string> printers = {"ast_text", "format", "diagnostics"}; // of trees, programs and the frames of messages
+  const std::set<std::string> printers = {"ast_text", "format", "diagnostics",
+                                          "printable"}; // of trees, programs and the frames of messages
   for (const fs::path &file : files_of("frontend"))
     if (!printers.contains(file.stem()))
       code[file.lexically_relative(root)] = content(file);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
+#include <tuple>
 
 namespace nnc {
 namespace {
@@ -110,6 +111,32 @@ TEST(Eval, FloatsRoundOnce) {
   EXPECT_EQ(of(Op::div, 1, 0), infinity);
 }
 
+// Arithmetic takes denormals as 0 and gives 0 for them, with their sign; what moves numbers leaves them.
+TEST(Eval, DenormalsAreFlushedByArithmeticAlone) {
+  const double tiny = std::ldexp(1, -140), small = std::ldexp(1, -126);
+  const auto of_f32 = [](Op op, const std::vector<double> &numbers, Denormals denormals) {
+    std::vector<Tensor> operands;
+    std::vector<const Tensor *> pointers;
+    for (double number : numbers)
+      operands.push_back(f32s({}, {number}));
+    for (const Tensor &operand : operands)
+      pointers.push_back(&operand);
+    return eval(op, pointers, {}, {DType::f32, {}}, denormals).get(0);
+  };
+  for (const auto &[op, numbers, kept] :
+       std::vector<std::tuple<Op, std::vector<double>, double>>{{Op::mul, {small, -0.5}, -small / 2},
+                                                                {Op::add, {-tiny, -0.0}, -tiny},
+                                                                {Op::mul, {-tiny, std::ldexp(1, 100)}, -std::ldexp(1, -40)}}) {
+    EXPECT_EQ(of_f32(op, numbers, Denormals::keep), kept);
+    EXPECT_EQ(of_f32(op, numbers, Denormals::flush), 0);
+    EXPECT_TRUE(std::signbit(of_f32(op, numbers, Denormals::flush)));
+  }
+  EXPECT_EQ(of_f32(Op::log, {tiny}, Denormals::flush), -infinity);
+  EXPECT_EQ(of_f32(Op::neg, {tiny}, Denormals::flush), -tiny);
+  EXPECT_EQ(of_f32(Op::abs, {-tiny}, Denormals::flush), tiny);
+  EXPECT_EQ(of_f32(Op::mul, {small, 1}, Denormals::flush), small);
+}
+
 TEST(Eval, KnownValuesOfFunctions) {
   // Abramowitz and Stegun, tables 4.4, 4.6, 4.15, 7.1.
   EXPECT_NEAR(of(Op::exp, 1), 2.718281828459045, 1e-15);
@@ -119,6 +146,13 @@ TEST(Eval, KnownValuesOfFunctions) {
   EXPECT_NEAR(of(Op::erf, -1), -0.842700792949715, 1e-15);
   EXPECT_NEAR(of(Op::sin, 1), 0.841470984807897, 1e-15);
   EXPECT_NEAR(of(Op::cos, 1), 0.540302305868140, 1e-15);
+  EXPECT_NEAR(of(Op::expm1, 1e-10), 1.00000000005e-10, 1e-25);
+  EXPECT_NEAR(of(Op::log1p, 1e-10), 9.9999999995e-11, 1e-25);
+  EXPECT_NEAR(of(Op::atan, 1), 0.785398163397448, 1e-15);
+  EXPECT_NEAR(of(Op::sigmoid, -16), 1.12535162055095e-7, 1e-21);
+  EXPECT_NEAR(of(Op::sigmoid, -800), 0, 0);
+  EXPECT_NEAR(of(Op::normal_cdf, 1), 0.841344746068543, 1e-15);
+  EXPECT_NEAR(of(Op::normal_cdf, -30) * 1e198, 4.90671392714819, 1e-12);
   EXPECT_EQ(of(Op::sqrt, 2), 1.4142135623730951);
   EXPECT_EQ(of(Op::exp, -infinity), 0);
   EXPECT_EQ(of(Op::log, 0), -infinity);

@@ -46,12 +46,18 @@ const std::multimap<Op, Case> &cases() {
       {Op::abs, {{m}, {}, {{-2, 2}}}},
       {Op::floor, {{m}, {}, {{0.1, 0.9}}}},
       {Op::round, {{m}, {}, {{0.6, 1.4}}}},
+      {Op::pow, binary},
       {Op::exp, unary},
+      {Op::expm1, {{m}, {}, {{-2, 2}}}},
       {Op::log, unary},
+      {Op::log1p, {{m}, {}, {{-0.5, 2}}}},
       {Op::sin, unary},
       {Op::cos, unary},
+      {Op::atan, {{m}, {}, {{-3, 3}}}},
       {Op::tanh, unary},
       {Op::erf, {{m}, {}, {{-1.5, 1.5}}}},
+      {Op::sigmoid, {{m}, {}, {{-3, 3}}}},
+      {Op::normal_cdf, {{m}, {}, {{-2, 2}}}},
       {Op::sqrt, unary},
       {Op::maximum, binary},
       {Op::minimum, binary},
@@ -244,6 +250,30 @@ TEST(Grad, AWrongDerivativeIsFlagged) {
   EXPECT_GT(error_of(s), 1e-4);
 }
 
+// 0 ** 1.5 and 0 ** 2 are flat, and no 0 meets an infinity on the way; below 0, whole exponents have a slope by the base.
+TEST(Grad, PowersOfZeroAndBelow) {
+  Module module = parse_module(R"(module "m.nn"
+func f(%x: f64[5] input, %y: f64[5] input) -> (dx = %dx, dy = %dy) {
+  %p = pow(%x, %y) : f64[5]
+  %s = sum(%p, axes=[0]) : f64
+  %dx, %dy = grad(%s, %x, %y) : f64[5], f64[5]
+})",
+                               "t.nnir");
+  expand(module);
+  Tensor x(f64({5})), y(f64({5}));
+  const double bases[] = {0, 0, 0, -2, 2}, exponents[] = {1.5, 2, 0, 3, -1}, by_base[] = {0, 0, 0, 12, -0.25};
+  for (int i = 0; i < 5; ++i) {
+    x.set(i, bases[i]);
+    y.set(i, exponents[i]);
+  }
+  const std::vector<Tensor> slopes = outputs(module, {x, y});
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(slopes[0].get(i), by_base[i]) << i;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(slopes[1].get(i), 0) << i;
+  EXPECT_NEAR(slopes[1].get(4), 0.5 * std::log(2), 1e-15);
+}
+
 // The text of `f` after the pass, given its body and result.
 std::string expanded(const std::string &function) {
   Module module = parse_module("module \"m.nn\"\n" + function, "t.nnir");
@@ -286,6 +316,74 @@ func f(%x: f32[2] input) -> (g = %g) {
   %g = mul(%d.h, %2) : f32[2] @2:3'
 }
 )");
+}
+
+// By code for sum(select(c, f(x), 0)) where no c is true: 0, and so by the derivative's derivative; also where f is a norm at 0.
+TEST(Grad, WhatArrivesAsZeroLeavesAsZero) {
+  for (const char *op : {"sqrt(%x)", "log(%x)", "div(1, %x)", "div(%x, %x)", "exp(%x)", "rem(1, %x)"})
+    for (const double x : {-2.0, -1.0, 0.0, 1e-320, 1e300}) {
+      const std::vector<double> found = values(std::string(R"(
+func f(%x: f64 input, %c: bool input) -> (g = %g, gg = %gg) {
+  %y = )") + op + R"( : f64
+  %z = select(%c, %y, 0) : f64
+  %g = grad(%z, %x) : f64
+  %gg = grad(%g, %x) : f64
+}
+)",
+                                               {{x}, {0}});
+      EXPECT_EQ(found, (std::vector<double>{0, 0})) << op << " at " << x;
+    }
+  EXPECT_EQ(values(R"(
+func f(%x: f64[3] input) -> (g = %g) {
+  %s = mul(%x, %x) : f64[3]
+  %l = sum(%s, axes=[0]) : f64
+  %n = sqrt(%l) : f64
+  %g = grad(%n, %x) : f64[3]
+}
+)",
+                   {{0, 0, 0}}),
+            (std::vector<double>{0, 0, 0}));
+}
+
+// No guard stands where the slope is finite: of a softmax, of what is divided by a root with an epsilon.
+TEST(Grad, GuardsOnlyWhatMayBeInfinite) {
+  const auto guards = [](const std::string &text) { return text.find("select") != text.npos; };
+  EXPECT_FALSE(guards(expanded(R"(
+func f(%x: f32[4,8] input) -> (g = %g) {
+  %m = max(%x, axes=[1]) : f32[4]
+  %fixed = stop_gradient(%m) : f32[4]
+  %b = broadcast(%fixed, axes=[0]) : f32[4,8]
+  %z = sub(%x, %b) : f32[4,8]
+  %e = exp(%z) : f32[4,8]
+  %s = sum(%e, axes=[1]) : f32[4]
+  %r = div(1, %s) : f32[4]
+  %k = log(%s) : f32[4]
+  %n = mul(%r, %k) : f32[4]
+  %l = sum(%n, axes=[0]) : f32
+  %g = grad(%l, %x) : f32[4,8]
+}
+)")));
+  EXPECT_FALSE(guards(expanded(R"(
+func f(%x: f32[8] input) -> (g = %g) {
+  %s = mul(%x, %x) : f32[8]
+  %v = add(%s, 1e-05) : f32[8]
+  %r = sqrt(%v) : f32[8]
+  %y = div(%x, %r) : f32[8]
+  %l = sum(%y, axes=[0]) : f32
+  %g = grad(%l, %x) : f32[8]
+}
+)")));
+  EXPECT_TRUE(guards(expanded(R"(
+func f(%x: f32[4,4] input) -> (g = %g) {
+  %m = max(%x, axes=[1]) : f32[4]
+  %fixed = stop_gradient(%m) : f32[4]
+  %b = broadcast(%fixed, axes=[1]) : f32[4,4]
+  %z = sub(%x, %b) : f32[4,4]
+  %e = exp(%z) : f32[4,4]
+  %l = sum(%e, axes=[0, 1]) : f32
+  %g = grad(%l, %x) : f32[4,4]
+}
+)"))) << "the maximum of another axis";
 }
 
 // Where both are equal, the second operand of maximum and minimum has the derivative; so relu, maximum(x, 0), has 0 at 0.

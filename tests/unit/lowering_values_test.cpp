@@ -39,6 +39,13 @@ void check(const std::vector<Row> &rows) {
 
 const double nan = std::nan("");
 
+TEST(LoweringValues, ChainsOfAnyLength) {
+  std::string sum = "s";
+  for (int i = 0; i < 10'000; ++i)
+    sum += " + s - 1";
+  check({{sum.c_str(), "f32", {10'002}}, {"100 - 20 - b * 2 / 4 // 1", "f32[3]", {75, 70, 65}}});
+}
+
 TEST(LoweringValues, ArithmeticAndBroadcasting) {
   check({
       {"a + b", "f32[2,3]", {11, 22, 33, 14, 25, 36}},

@@ -2,11 +2,13 @@
 // does, with three of the inputs as state that the function overwrites.
 #include "codegen/jit.h"
 #include "ir/plan_interpreter.h"
+#include "ir/text.h"
 #include "passes/passes.h"
 #include "passes/plan.h"
 #include "runtime/model.h"
 #include "tests/unit/random_graph.h"
 
+#include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
 
@@ -82,6 +84,54 @@ void run_code(const Case &c, ThreadPool *pool) {
     std::memcpy(bytes.data(), session.state() + c.plan.states[s].offset, bytes.size());
   }
   ASSERT_LT(distance(c.expected, actual), 1e-8) << plan_text(c.plan);
+}
+
+// Of both dtypes, and of what is for storage, by instructions and without: as the interpreters have it, to the last bit.
+TEST(Plan, FlushesDenormalsUnlessTheyAreKept) {
+  Module module = parse_module(R"(module "d.nn"
+func f(%x: f32[16] input, %w: f64[16] input, %h: f16[16] input) -> (a = %a, b = %b, c = %c, d = %d, e = %e, g = %g) {
+  %a = mul(%x, 0.5) : f32[16]
+  %b = mul(%w, 0.5) : f64[16]
+  %c = neg(%x) : f32[16]
+  %d = cast(%h, f32) : f32[16]
+  %half = mul(%d, 0.5) : f32[16]
+  %e = cast(%half, f16) : f16[16]
+  %g = sum(%x, axes=[0]) : f32
+}
+)",
+                               "d.nnir");
+  run_passes(module);
+  const Plan plan = make_plan(module, "d.nn");
+  std::vector<Tensor> given{Tensor({DType::f32, {16}}), Tensor({DType::f64, {16}}), Tensor({DType::f16, {16}})};
+  for (int i = 0; i < 16; ++i) {
+    const double sign = i % 2 ? -1 : 1;
+    given[0].set(i, sign * std::ldexp(1.0, -130 + i));
+    given[1].set(i, sign * std::ldexp(1.0, -1030 + i));
+    given[2].set(i, sign * std::ldexp(1.0, -24 + i));
+  }
+  for (const char *cpu : {"generic", "native"})
+    for (Denormals denormals : {Denormals::flush, Denormals::keep}) {
+      const RunResult expected = interpret(plan, plan.entries[0], given, {}, denormals);
+      Target target = make_target(cpu);
+      target.denormals = denormals;
+      const LoadedCode code = load_jit(compile_plan(plan, target));
+      Session session(Model(code.info, code.code), nullptr);
+      std::vector<const void *> in;
+      for (const Tensor &tensor : given)
+        in.push_back(tensor.bytes.data());
+      std::vector<Tensor> results;
+      std::vector<void *> out;
+      results.reserve(plan.entries[0].outputs.size());
+      for (const PlanValue &value : plan.entries[0].outputs)
+        out.push_back(results.emplace_back(value.type).bytes.data());
+      session.call(session.model().entries()[0], in, out);
+      for (size_t i = 0; i < results.size(); ++i)
+        EXPECT_TRUE(same_bits(results[i], expected.outputs[i].second)) << cpu << " " << plan.entries[0].outputs[i].name;
+      EXPECT_EQ(results[0].get(2) != 0, denormals == Denormals::keep);
+      EXPECT_EQ(results[1].get(2) != 0, denormals == Denormals::keep);
+      EXPECT_NE(results[2].get(2), 0);
+      EXPECT_NE(results[3].get(1), 0);
+    }
 }
 
 TEST(RandomPlan, KeepsTheMeaning) {

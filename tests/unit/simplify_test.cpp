@@ -54,6 +54,13 @@ const std::vector<Example> &examples() {
        "%0 = div(%x, %y) : f32[2,3]\n%z = neg(%0) : f32[2,3]"},
       {"product_neg", "%1 = neg(%x) : f32[2,3]\n%z = mul(%1, 3) : f32[2,3]", "%z = mul(%x, -3) : f32[2,3]"},
       {"div_by_power", "%z = div(%x, 8) : f32[2,3]", "%z = mul(%x, 0.125) : f32[2,3]"},
+      {"known_power", "%z = pow(%x, 3) : f32[2,3]", "%0 = mul(%x, %x) : f32[2,3]\n%z = mul(%x, %0) : f32[2,3]"},
+      {"known_power", "%z = pow(%x, 5) : f32[2,3]",
+       "%0 = cast(%x, f64) : f64[2,3]\n%1 = mul(%0, %0) : f64[2,3]\n%2 = mul(%1, %1) : f64[2,3]\n%3 = mul(%0, %2) : f64[2,3]\n"
+       "%z = cast(%3, f32) : f32[2,3]"},
+      {"power_of_known", "%z = pow(2, %x) : f32[2,3]",
+       "%0 = cast(%x, f64) : f64[2,3]\n%1 = mul(%0, 0.6931471805599453) : f64[2,3]\n%2 = exp(%1) : f64[2,3]\n"
+       "%z = cast(%2, f32) : f32[2,3]"},
       {"merge_scales", "%1 = mul(%x, 1e-06) : f32[2,3]\n%z = mul(%1, 3) : f32[2,3]", "%z = mul(%x, 3e-06) : f32[2,3]"},
       {"merge_scales", "%1 = div(%x, 3) : f32[2,3]\n%z = div(%1, 5) : f32[2,3]", "%z = div(%x, 15) : f32[2,3]"},
       {"merge_scales", "%1 = div(3, %x) : f32[2,3]\n%z = mul(%1, 5) : f32[2,3]", "%z = div(15, %x) : f32[2,3]"},
