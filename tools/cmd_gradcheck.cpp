@@ -3,6 +3,7 @@
 #include "runtime/abi.h"
 #include "tools/command_line.h"
 #include "tools/compiled.h"
+#include "tools/engine.h"
 #include "tools/gradcheck.h"
 #include "tools/host_tensor.h"
 #include "tools/widen.h"
@@ -12,19 +13,21 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <random>
 
 namespace nnc {
 
 namespace {
 
-const HelpPage page = {"  nnc gradcheck MODEL [ENTRY] [--in NAME=FILE …] [options]\n",
-                       "Checks every gradient that an entry asks for (without ENTRY: that any entry asks for) against "
-                       "differences of the value that\n"
-                       "is derived, in double, at the parameters that `init` gives and at random inputs: floats in -1..1, small "
-                       "whole numbers. Exit\n"
-                       "code 1 where one is wrong.",
-                       R"(  nnc gradcheck examples/mnist.nn --set batch=8
+const HelpPage page = {
+    "  nnc gradcheck MODEL [ENTRY] [--in NAME=FILE …] [options]\n",
+    "Checks every gradient that an entry asks for (without ENTRY: that any entry asks for) against "
+    "differences of the value that\n"
+    "is derived, in double, at the parameters that `init` or a file gives and at random inputs: floats in -1..1, "
+    "small whole\n"
+    "numbers. Exit code 1 where one is wrong, or where all are 0, which proves little.",
+    R"(  nnc gradcheck examples/mnist.nn --set batch=8
   nnc gradcheck examples/xor.nn train_step --in lr=0.1 --seed 7
 )"};
 
@@ -84,11 +87,25 @@ std::vector<GradientCheck> check_entry(const Module &written, const Module &modu
   return {};
 }
 
+// As `init` and the weights of a file make them, in the dtypes of the program.
+std::vector<Tensor> states_of(const std::string &file, const BuildOptions &build, int64_t seed, const std::string &weights) {
+  const std::unique_ptr<Engine> engine = open_engine(EngineKind::interp, file, build, nullptr);
+  start_state(*engine, seed, weights);
+  std::vector<Tensor> states;
+  for (const nnc_tensor_info &info : engine->model().states()) {
+    Tensor tensor(Type{static_cast<DType>(info.dtype), Shape(info.shape, info.shape + info.rank)});
+    std::copy_n(engine->state() + info.offset, info.bytes, tensor.bytes.data());
+    states.push_back(widened(tensor));
+  }
+  return states;
+}
+
 std::string counted(int64_t count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
 
 std::string tests_text(const GradientCheck &check) {
   return counted(check.directions, "direction") + (check.elements ? ", " + counted(check.elements, "element") : "") +
-         (check.kinks ? ", " + counted(check.kinks, "kink") : "") + (check.on_branch ? ", on one branch" : "");
+         (check.kinks ? ", " + counted(check.kinks, "kink") : "") + (check.on_branch ? ", on one branch" : "") +
+         (check.all_zero ? ", all 0 here" : "");
 }
 
 void print_entry(const std::string &name, const std::vector<GradientCheck> &checks) {
@@ -117,6 +134,8 @@ int gradcheck_command(int argc, const char *const *argv) {
                                  cl::init("0"), cl::cat(general_options()));
   cl::opt<std::string> elements_text("elements", cl::desc("tensors up to this size are also checked element by element (64)"),
                                      cl::value_desc("N"), cl::init("64"), cl::cat(general_options()));
+  cl::opt<std::string> weights("weights", cl::desc("the parameters of this .safetensors file instead of those of `init`"),
+                               cl::value_desc("FILE"), cl::cat(general_options()));
   SetFlags flags;
   if (!parse_command_line(argc, argv, page))
     return 0;
@@ -164,7 +183,9 @@ int gradcheck_command(int argc, const char *const *argv) {
   std::vector<Tensor> states;
   for (const State &state : module.states)
     states.emplace_back(state.type);
-  if (const Function *init = module.find("init")) {
+  if (!weights.empty()) {
+    states = states_of(names[0], build, options.seed, weights);
+  } else if (const Function *init = module.find("init")) {
     Module only = module;
     only.functions = {*init};
     for (auto &[index, value] :
@@ -172,7 +193,7 @@ int gradcheck_command(int argc, const char *const *argv) {
       states[index] = std::move(value);
   }
 
-  int gradients = 0, wrong = 0, kinks = 0, tests = 0;
+  int gradients = 0, wrong = 0, zeros = 0, kinks = 0, tests = 0;
   double worst = 0;
   for (const std::string &name : entries) {
     const std::vector<GradientCheck> checks = check_entry(written, module, name, texts, states, options);
@@ -180,6 +201,7 @@ int gradcheck_command(int argc, const char *const *argv) {
     for (const GradientCheck &check : checks) {
       ++gradients;
       wrong += !check.failure.empty();
+      zeros += check.all_zero;
       kinks += check.kinks;
       tests += check.tests();
       worst = std::max(worst, check.worst);
@@ -189,6 +211,8 @@ int gradcheck_command(int argc, const char *const *argv) {
              kinks ? fmt::format(", {} of {} tests at a kink", kinks, tests) : "");
   if (wrong)
     throw Error(fmt::format("{}: {} of {} wrong or not proved", names[0], wrong, counted(gradients, "gradient")));
+  if (zeros == gradients)
+    throw Error(fmt::format("{}: every gradient is 0 here, which proves little: give other parameters with --weights", names[0]));
   if (kinks > largest_kink_share * tests)
     throw Error(
         fmt::format("{}: {} of {} tests met a kink, where there is no derivative: try another --seed", names[0], kinks, tests));

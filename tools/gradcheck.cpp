@@ -145,6 +145,7 @@ void check(GradientCheck &result, const Curve &function, const Tensor &y, const 
     largest = std::max(largest, std::abs(at.get(static_cast<int64_t>(i))));
     squares += std::pow(analytic.get(static_cast<int64_t>(i)), 2);
   }
+  result.all_zero = squares == 0;
   const double typical = std::sqrt(squares / static_cast<double>(std::max<size_t>(size, 1)));
   std::mt19937_64 random(static_cast<uint64_t>(options.seed));
   std::optional<Line> control; // the right one with the largest derivative
@@ -180,8 +181,8 @@ void check(GradientCheck &result, const Curve &function, const Tensor &y, const 
     result.failure = "there is a kink along every direction: give other inputs or another seed";
     return;
   }
-  // Where the derivative is as good as 0, 1 % of it cannot be seen; there it is moved by what can.
-  const double moved = control_derivative + std::max(0.01 * std::abs(control_derivative), 10 * control->noise(last_step));
+  // Where the derivative is as good as 0, 1 % of it cannot be seen; there it is moved by what can. So it is where y is 0, too.
+  const double moved = control_derivative + std::max({0.01 * std::abs(control_derivative), 10 * control->noise(last_step), 1e-9});
   if (judge(*control, moved, typical).verdict != Verdict::wrong)
     result.failure = fmt::format("the control failed: {:.6g} instead of {:.6g} was not noticed, so nothing is proved", moved,
                                  control_derivative);
@@ -308,6 +309,7 @@ std::vector<GradientCheck> check_gradients(const Module &module, const std::stri
   const FirstSteps steps = add_first_steps(derived.functions.at(0));
   Requests requests = add_requests(derived, derived.functions[0], steps);
   (options.derive ? options.derive : derive)(derived);
+  hold_in_loops(derived.functions[0]);
   const std::vector<GradientCheck> unchecked = requests.checks;
   run_checks(derived, requests, std::vector<bool>(unchecked.size(), true), inputs, states, options);
 

@@ -27,6 +27,7 @@ struct GradientCheck {
   int directions = 0, elements = 0, kinks = 0;
   double worst = 0;       // relative error
   bool differs = false;   // from the differences
+  bool all_zero = false;  // the gradient here
   bool on_branch = false; // right on the branch that is taken at the point; there are kinks close by
   std::string failure;    // what is wrong with it; "" where it is right
 

@@ -105,6 +105,111 @@ void follow_branches(Function &function) {
 
 namespace {
 
+bool has_stops(const Region &region) {
+  return std::ranges::any_of(
+      region.nodes, [](const Node &node) { return node.op == Op::stop_gradient || (node.body && has_stops(*node.body)); });
+}
+
+// The region with a second loop behind each that has a stop_gradient; `now` says where old values are. The first loop also gives
+// what those gave at each step, and the second reads it there, one slice a stop_gradient.
+class HeldLoops {
+public:
+  explicit HeldLoops(const Region &old) : old_(old) {}
+
+  Region run() {
+    for (const Node &node : old_.nodes) {
+      first_.push_back(static_cast<int>(region_.nodes.size()));
+      Node kept = node;
+      for (Value &operand : kept.operands)
+        operand = now(operand);
+      if (kept.op == Op::scan && has_stops(*kept.body))
+        add_loops(std::move(kept));
+      else
+        region_.nodes.push_back(std::move(kept));
+    }
+    region_.args = old_.args;
+    for (Value result : old_.results)
+      region_.results.push_back(now(result));
+    return std::move(region_);
+  }
+
+  Value now(Value old) const { return {first_[old.node], old.index}; }
+
+private:
+  const Region &old_;
+  Region region_;
+  std::vector<int> first_; // where each old node is
+
+  void add_loops(Node loop) {
+    Region body = HeldLoops(*loop.body).run();
+    std::vector<int> stops;
+    for (int i = 0; i < static_cast<int>(body.nodes.size()); ++i)
+      if (body.nodes[i].op == Op::stop_gradient)
+        stops.push_back(i);
+
+    Node first = loop;
+    Region recording = body;
+    first.names.assign(loop.types.size() + stops.size(), "");
+    for (int stop : stops) {
+      recording.results.push_back({stop, 0});
+      Type stack = body.nodes[stop].type();
+      stack.shape.insert(stack.shape.begin(), loop.scan.steps);
+      first.types.push_back(stack);
+    }
+    first.body = std::make_shared<const Region>(std::move(recording));
+    const int at = static_cast<int>(region_.nodes.size());
+    region_.nodes.push_back(first);
+
+    // The new arguments stand behind the slices, and all that is behind them moves.
+    const int place = loop.scan.carries + loop.scan.slices, count = static_cast<int>(stops.size());
+    const auto moved = [&](Value v) { return Value{v.node + (v.node < place ? 0 : count), v.index}; };
+    Region reading;
+    reading.args = body.args + count;
+    for (int i = 0; i < place; ++i)
+      reading.nodes.push_back(body.nodes[i]);
+    for (int k = 0; k < count; ++k) {
+      Node arg;
+      arg.types = body.nodes[stops[k]].types;
+      arg.names = {""};
+      reading.nodes.push_back(std::move(arg));
+
+      Node held;
+      held.op = Op::stop_gradient;
+      held.operands = {{at, static_cast<int>(loop.types.size()) + k}};
+      held.types = {first.types[loop.types.size() + k]};
+      held.names = {""};
+      loop.operands.insert(loop.operands.begin() + place + k, Value{static_cast<int>(region_.nodes.size()), 0});
+      region_.nodes.push_back(std::move(held));
+    }
+    for (int i = place; i < static_cast<int>(body.nodes.size()); ++i) {
+      Node node = body.nodes[i];
+      for (Value &operand : node.operands)
+        operand = moved(operand);
+      if (const auto stop = std::ranges::find(stops, i); stop != stops.end())
+        node.operands = {{place + static_cast<int>(stop - stops.begin()), 0}};
+      reading.nodes.push_back(std::move(node));
+    }
+    for (Value result : body.results)
+      reading.results.push_back(moved(result));
+    loop.scan.slices += count;
+    loop.body = std::make_shared<const Region>(std::move(reading));
+    first_.back() = static_cast<int>(region_.nodes.size());
+    region_.nodes.push_back(std::move(loop));
+  }
+};
+
+} // namespace
+
+void hold_in_loops(Function &function) {
+  HeldLoops held(function);
+  Region region = held.run();
+  for (Result &result : function.function_results)
+    result.value = held.now(result.value);
+  static_cast<Region &>(function) = std::move(region);
+}
+
+namespace {
+
 // The nodes that move when one of `xs` does.
 std::vector<bool> moved_by(const Function &function, const std::vector<Value> &xs) {
   std::vector<bool> moved(function.nodes.size());

@@ -89,6 +89,23 @@ TEST(gradcheck_command, fails_at_kinks_and_where_nothing_is_finite) {
   EXPECT_EQ(folder.run("$NNC gradcheck m.nn --in x=-2").code, 0);
 }
 
+TEST(gradcheck_command, wants_parameters_that_prove_something) {
+  const Folder folder;
+  folder.write("m.nn",
+               "net model(x: f32[1, 8]) {\n  param w1: f32[8, 8] = zeros()\n  param w2: f32[8, 1] = zeros()\n"
+               "  return relu(x @ w1) @ w2\n}\nentry train_step(x: f32[1, 8], y: f32[1, 1]) {\n"
+               "  loss = mse(model(x), y)\n  update sgd(loss)\n  return loss\n}\nentry none() { return y = zeros([1]) }\n");
+  const Ran zeros = folder.run("$NNC gradcheck m.nn");
+  EXPECT_EQ(zeros.code, 1);
+  EXPECT_THAT(zeros.out, HasSubstr("all 0 here"));
+  EXPECT_THAT(zeros.err, HasSubstr("m.nn: every gradient is 0 here, which proves little: give other parameters with --weights"));
+  folder.write("drawn.nn", folder.read("m.nn"));
+  const Ran others = folder.run("sed -i 's/zeros()/normal()/' drawn.nn && $NNC run drawn.nn none --weights-out w.safetensors "
+                                ">log 2>&1; $NNC gradcheck m.nn --weights w.safetensors");
+  EXPECT_EQ(others.code, 0) << others.err << folder.read("log");
+  EXPECT_THAT(others.out, testing::Not(HasSubstr("all 0 here")));
+}
+
 TEST(gradcheck_command, refuses_bad_input) {
   const Folder folder;
   folder.write("m.nn", "entry f(x: f32[2], i: i32) { return g = grad(sum(x * x), x) }\n"
@@ -112,6 +129,7 @@ TEST(gradcheck_command, refuses_bad_input) {
       {"gradcheck m.nn --in i=1 --in i=2", "--in i=2: `i` is given twice"},
       {"gradcheck m.nn --in x=1", "`x` is f32[2], so it takes a file"},
       {"gradcheck m.nn --in x=text.npy", "text.npy: "},
+      {"gradcheck m.nn --weights none.safetensors", "none.safetensors: "},
       {"gradcheck m.nn --seed x", "--seed=x: it takes a whole number"},
       {"gradcheck m.nn --elements -1", "--elements=-1: it takes a whole number from 0"},
       {"gradcheck strict.nn", "`f` with random inputs: x must be above 1: give those it takes with --in"},

@@ -87,6 +87,36 @@ TEST(gradcheck, what_stop_gradient_holds_is_held) {
   EXPECT_EQ(checks[0].failure, "");
 }
 
+TEST(gradcheck, what_stop_gradient_holds_in_loops_is_held_at_each_step) {
+  const std::string inner =
+      "entry f(x: f32[4]) {\n  a = zeros([4])\n  scan i in 0..3 {\n    b = a\n    scan j in 0..2 { b = b * "
+      "stop_gradient(sin(b)) + x }\n    a = 0.9 * a + stop_gradient(f32(a > 0.1)) * x * stop_gradient(b) + b\n  "
+      "}\n  return g = grad(sum(a), x)\n}\n";
+  const std::string spikes =
+      "fn spike(v: T) -> T {\n  smooth = sigmoid(5 * v)\n  return smooth + stop_gradient(f32(v > 0) - "
+      "smooth)\n}\nentry f(x: f32[4]) {\n  a = zeros([4])\n  scan i in 0..3 { a = 0.9 * a + x - spike(a) }\n"
+      "  return g = grad(sum(a), x)\n}\n";
+  for (const std::string &text : {inner, spikes}) {
+    const std::vector<GradientCheck> checks = checked(text, {f32s({4}, {0.5, -0.25, 2, 0.75})});
+    ASSERT_EQ(checks.size(), 1u);
+    EXPECT_EQ(checks[0].failure, "");
+    EXPECT_EQ(checks[0].elements, 4);
+    EXPECT_EQ(checks[0].kinks, 0);
+  }
+  const GradcheckOptions wrong{.derive = derive_wrongly(Op::mul, Op::add)};
+  const std::string text = "entry f(x: f32[4]) {\n  a = x\n  scan i in 0..3 { a = a * stop_gradient(sin(a)) }\n  "
+                           "return g = grad(sum(a * x), x)\n}\n";
+  EXPECT_EQ(checked(text, {f32s({4}, {0.5, -0.25, 2, 0.75})})[0].failure, "");
+  EXPECT_NE(checked(text, {f32s({4}, {0.5, -0.25, 2, 0.75})}, wrong)[0].failure, "");
+}
+
+TEST(gradcheck, a_value_that_is_0_everywhere_is_checked) {
+  const GradientCheck check =
+      checked("entry f(x: f32[3]) {\n  return g = grad(max(x - max(x)), x)\n}\n", {f32s({3}, {0.5, -1, 2})}).at(0);
+  EXPECT_EQ(check.failure, "");
+  EXPECT_TRUE(check.all_zero);
+}
+
 TEST(gradcheck, a_value_on_the_way_may_be_x) {
   const std::vector<GradientCheck> checks =
       checked("entry f(x: f32[2]) {\n  h = sin(x)\n  y = sum(h * h * x)\n  return grad(y, h)\n}\n", {f32s({2}, {0.3, -0.2})});
