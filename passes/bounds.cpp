@@ -65,11 +65,17 @@ Shape axes_of_one(const Region &region, Value v) {
 
 double product(double a, double b) { return a == 0 || b == 0 ? 0 : a * b; } // of bounds: 0 times any number
 
-Bounds times(Bounds a, Bounds b) {
+} // namespace
+
+Bounds product(Bounds a, Bounds b) {
   const auto [low, high] =
       std::minmax({product(a.low, b.low), product(a.low, b.high), product(a.high, b.low), product(a.high, b.high)});
   return {low, high};
 }
+
+Bounds quotient(Bounds a, Bounds b) { return b.low > 0 || b.high < 0 ? product(a, {1 / b.high, 1 / b.low}) : Bounds{}; }
+
+namespace {
 
 Bounds united(Bounds a, Bounds b) { return {std::min(a.low, b.low), std::max(a.high, b.high)}; }
 
@@ -170,22 +176,20 @@ private:
       return result;
     }
     case Op::mul: {
-      Bounds result = times(operand(0), operand(1));
+      Bounds result = product(operand(0), operand(1));
       if (node.operands[0] == node.operands[1])
         result.low = std::max(result.low, 0.0);
       return result;
     }
     case Op::muladd: {
-      Bounds product = times(operand(0), operand(1));
+      Bounds product = nnc::product(operand(0), operand(1));
       if (node.operands[0] == node.operands[1])
         product.low = std::max(product.low, 0.0);
       const Bounds c = operand(2);
       return {product.low + c.low, product.high + c.high};
     }
-    case Op::div: {
-      const Bounds a = operand(0), b = operand(1);
-      return b.low > 0 || b.high < 0 ? times(a, {1 / b.high, 1 / b.low}) : Bounds{};
-    }
+    case Op::div:
+      return quotient(operand(0), operand(1));
     case Op::neg: {
       const Bounds a = operand(0);
       return {-a.high, -a.low};
@@ -203,8 +207,17 @@ private:
       const Bounds a = rising(std::exp, -unbounded);
       return {a.low < least_normal ? 0 : a.low, a.high};
     }
+    case Op::expm1:
+      return rising(std::expm1, -unbounded);
     case Op::log:
       return rising(std::log, 0);
+    case Op::log1p:
+      return rising(std::log1p, -1);
+    case Op::atan:
+      return {-2, 2};
+    case Op::sigmoid:
+    case Op::normal_cdf:
+      return {0, 1};
     case Op::sqrt:
       return rising(std::sqrt, 0);
     case Op::sin:

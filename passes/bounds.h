@@ -12,6 +12,9 @@ struct Bounds {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
 };
 
+Bounds product(Bounds a, Bounds b);
+Bounds quotient(Bounds a, Bounds b); // unbounded where b may be 0
+
 // Of numbers: NaN, and what overflows on the way, is not thought of.
 Bounds bounds(const Region &region, Value value);
 

@@ -3,6 +3,7 @@
 
 #include "ir/builder.h"
 #include "ir/denormals.h"
+#include "passes/bounds.h"
 #include "passes/value_table.h"
 
 #include <optional>
@@ -52,6 +53,12 @@ private:
   ValueTable table_;
   std::vector<int> uses_, depth_; // by node
 };
+
+// Whether sum(x * factor) (op: or x / factor) can be sum(x) * factor, of `terms` terms: only where no sum overflows then that did
+// not before. So a number may not be small; of other factors, those that are known not to be below 2^-16 count as good enough.
+bool may_leave_sum(const Simplifier &s, Op op, Value factor, Bounds x, double terms);
+// What cannot make a sum with another overflow that is finite itself.
+bool is_moderate(Bounds known, DType dtype);
 
 // Says `node` in another way: the value that takes its place, or none. `node` is not in the region, its operands are. What
 // builds anything must return a value.

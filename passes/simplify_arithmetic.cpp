@@ -164,46 +164,6 @@ Value merge_scales(Simplifier &s, const Node &node) {
   return inner->over || outer->over ? s.build.div(number, inner->x) : s.build.op(op, {inner->x, number});
 }
 
-// A number among the factors of a product or a quotient's dividend that nobody else reads; 0 if there is none. Small numbers
-// only: a product that overflows without it was within 2^16 of that before.
-double number_within(Simplifier &s, Value v, int depth = 0) {
-  constexpr double largest = 65536;
-  constexpr int deepest = 6;
-  if (depth > deepest || !(s.is(v, Op::mul) || s.is(v, Op::div)) || !s.single_use(v))
-    return 0;
-  const Value a = s.operand(v, 0), b = s.operand(v, 1);
-  if (s.is(v, Op::div))
-    return number_within(s, a, depth + 1);
-  if (const std::optional<double> c = s.splat(b))
-    return std::abs(*c) <= largest && std::abs(*c) >= 1 / largest ? *c : 0;
-  const double c = number_within(s, a, depth + 1);
-  return c != 0 ? c : number_within(s, b, depth + 1);
-}
-
-// The same without that number.
-Value without_number(Simplifier &s, Value v, int depth = 0) {
-  const Value a = s.operand(v, 0), b = s.operand(v, 1);
-  if (s.is(v, Op::div))
-    return s.build.div(without_number(s, a, depth + 1), b);
-  if (s.is_splat(b))
-    return a;
-  return number_within(s, a, depth + 1) != 0 ? s.build.mul(without_number(s, a, depth + 1), b)
-                                             : s.build.mul(a, without_number(s, b, depth + 1));
-}
-
-// ((x * c) * y) * d = (x * y) * cd, ((x * c) / y) * d = (x / y) * cd, (x * c) * (y * d) = (x * y) * cd
-Value gather_scales(Simplifier &s, const Node &node) {
-  if (!floats(node))
-    return {};
-  const Value a = node.operands[0], b = node.operands[1];
-  const std::optional<double> number = s.splat(b);
-  const double c = number_within(s, a), d = number ? *number : number_within(s, b);
-  if (c == 0 || d == 0 || !is_normal(node.type().dtype, d) || !is_normal(node.type().dtype, c * d))
-    return {};
-  const Value x = without_number(s, a);
-  return s.build.mul(number ? x : s.build.mul(x, without_number(s, b)), s.build.constant(node.type(), c * d));
-}
-
 // A product or quotient that is written anew without a factor: nobody else reads it, and it is not too far down.
 bool is_open(Simplifier &s, Value v, int depth) {
   constexpr int deepest = 6;
@@ -231,8 +191,21 @@ Value without_factor(Simplifier &s, Value v, Value factor, int depth = 0) {
   return in_a ? s.build.mul(without_factor(s, a, factor, depth + 1), b) : s.build.mul(a, without_factor(s, b, factor, depth + 1));
 }
 
-// x * y + x * z = x * (y + z), however deep in the products x is; the same for -. What is left is often known earlier: of
-// the derivative of gelu, it is all but the one factor that comes from behind.
+// Between which numbers that lies.
+Bounds bounds_without(Simplifier &s, Value v, Value factor, int depth = 0) {
+  const Value a = s.operand(v, 0), b = s.operand(v, 1);
+  const auto known = [&](Value x) { return bounds(s.build.region(), x); };
+  if (s.is(v, Op::div))
+    return quotient(bounds_without(s, a, factor, depth + 1), known(b));
+  if (a == factor || b == factor)
+    return known(a == factor ? b : a);
+  const bool in_a = any_factor(s, a, [&](Value x) { return x == factor; }, depth + 1);
+  return in_a ? product(bounds_without(s, a, factor, depth + 1), known(b))
+              : product(known(a), bounds_without(s, b, factor, depth + 1));
+}
+
+// x * y + x * z = x * (y + z), however deep in the products x is, where y or z is known to be moderate; the same for -. What is
+// left is often known earlier: of the derivative of gelu, it is all but the one factor that comes from behind.
 Value common_factor(Simplifier &s, const Node &node) {
   const Value a = node.operands[0], b = node.operands[1];
   if (!floats(node) || a == b)
@@ -246,6 +219,9 @@ Value common_factor(Simplifier &s, const Node &node) {
   };
   if (!any_factor(s, a, is_common))
     return {};
+  const DType dtype = node.type().dtype;
+  if (!is_moderate(bounds_without(s, a, common), dtype) && !is_moderate(bounds_without(s, b, common), dtype))
+    return {}; // y + z may overflow
   return s.build.mul(common, s.build.op(node.op, {without_factor(s, a, common), without_factor(s, b, common)}));
 }
 
@@ -295,11 +271,10 @@ std::vector<SimplifyRule> arithmetic_rules() {
       {"div_by_power", Op::div, div_by_power, "x / c = x * (1/c), c a power of two", exact},
       {"merge_scales", Op::mul, merge_scales, "(x * c) * d = x * cd, (x / c) * d = x * (d/c), (c / x) * d = cd / x", two_ulp},
       {"merge_scales", Op::div, merge_scales, "(x * c) / d = x * (c/d), (x / c) / d = x / cd, d / (x * c) = (d/c) / x", two_ulp},
-      {"gather_scales", Op::mul, gather_scales, "((x * c) * y) * d = (x * y) * cd, (x * c) * (y * d) = (x * y) * cd", two_ulp},
       {"known_power", Op::pow, known_power, "x ** n = x * x * … for whole n from -2 to 4, in f32 by way of f64 to 64", two_ulp},
       {"power_of_known", Op::pow, power_of_known, "c ** x = exp(x * log(c)) in f64, for f32", two_ulp},
-      {"common_factor", Op::add, common_factor, "x * y + x * z = x * (y + z)", factored},
-      {"common_factor", Op::sub, common_factor, "x * y - x * z = x * (y - z)", factored},
+      {"common_factor", Op::add, common_factor, "x * y + x * z = x * (y + z), y or z bounded", factored},
+      {"common_factor", Op::sub, common_factor, "x * y - x * z = x * (y - z), y or z bounded", factored},
   };
 }
 

@@ -76,22 +76,30 @@ Value dot_scaled(Simplifier &s, const Node &node) {
   if (!is_float(node.type().dtype))
     return {};
   for (int k : {0, 1}) {
-    const Value product = node.operands[k];
-    if (!(s.is(product, Op::mul) || s.is(product, Op::div)) || !s.single_use(product) ||
-        node.type().elements() >= s.elements(product))
+    const Value scaled = node.operands[k];
+    if (!(s.is(scaled, Op::mul) || s.is(scaled, Op::div)) || !s.single_use(scaled) ||
+        node.type().elements() >= s.elements(scaled))
       continue;
-    const Op op = s.is(product, Op::mul) ? Op::mul : Op::div;
+    const Op op = s.is(scaled, Op::mul) ? Op::mul : Op::div;
     for (int factor = 1; factor >= (op == Op::mul ? 0 : 1); --factor) {
-      const std::optional<Repeated> row = s.repeated(s.operand(product, factor));
+      const std::optional<Repeated> row = s.repeated(s.operand(scaled, factor));
       Dot dot(node);
       if (!row || std::ranges::any_of(row->axes, [&](int64_t axis) { return dot.summed(dot.labels[k][axis]); }))
+        continue;
+      const Region &region = s.build.region();
+      const Bounds rest = product(bounds(region, s.operand(scaled, 1 - factor)), bounds(region, node.operands[1 - k]));
+      double terms = 1;
+      for (size_t axis = 0; axis < dot.labels[k].size(); ++axis)
+        if (dot.summed(dot.labels[k][axis]))
+          terms *= static_cast<double>(s.shape(scaled)[axis]);
+      if (!may_leave_sum(s, op, row->inner, rest, terms))
         continue;
       Shape axes;
       for (int64_t axis : row->axes)
         axes.push_back(dot.result.find(dot.labels[k][axis]));
       if (!std::ranges::is_sorted(axes))
         continue;
-      dot.operand[k] = s.operand(product, 1 - factor);
+      dot.operand[k] = s.operand(scaled, 1 - factor);
       const Value result = dot.build(s);
       return s.build.op(op, {result, s.repeat(*row, s.shape(result), axes)});
     }
@@ -204,8 +212,8 @@ std::vector<SimplifyRule> dot_rules() {
       {"dot_repeated", Op::dot, dot_repeated, "dot(broadcast(x), y) = broadcast(dot(x, y)) or dot(x, sum(y))", factored},
       {"dot_without_sum", Op::dot, dot_without_sum, "dot(x, y) = x * y, where nothing is summed", zero_sign},
       {"dot_neg", Op::dot, dot_neg, "dot(-x, y) = -dot(x, y)", zero_sign},
-      {"dot_scaled", Op::dot, dot_scaled, "dot(x * r, y) = dot(x, y) * r, r constant along the sum, into a smaller result",
-       factored},
+      {"dot_scaled", Op::dot, dot_scaled,
+       "dot(x * r, y) = dot(x, y) * r, r constant along the sum and not small, into a smaller result", factored},
   };
 }
 

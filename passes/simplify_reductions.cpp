@@ -134,6 +134,23 @@ Value sum_neg(Simplifier &s, const Node &node) {
   return s.is(x, Op::neg) && s.single_use(x) ? s.build.neg(s.build.sum(s.operand(x), node.attrs.axes)) : Value{};
 }
 
+} // namespace
+
+bool is_moderate(Bounds known, DType dtype) {
+  const double limit = dtype == DType::f64 ? 0x1p960 : 0x1p100;
+  return known.low >= -limit && known.high <= limit;
+}
+
+bool may_leave_sum(const Simplifier &s, Op op, Value factor, Bounds x, double terms) {
+  if (is_moderate(product(x, {-terms, terms}), s.dtype(factor)))
+    return true;
+  const Bounds known = bounds(s.build.region(), factor), size = op == Op::div ? quotient({1, 1}, known) : known;
+  const double least = s.is_splat(factor) ? 1 : 0x1p-16;
+  return size.low >= least || size.high <= -least;
+}
+
+namespace {
+
 // A product or quotient of which one factor does not vary along `axes`.
 struct RowScaled {
   Value x;
@@ -158,11 +175,16 @@ Value scaled_sum(Simplifier &s, const RowScaled &part, const Shape &axes) {
   return s.build.op(part.op, {total, s.repeat(part.row, s.shape(total), after(part.row.axes, axes))});
 }
 
+bool may_leave(Simplifier &s, const RowScaled &part, const Node &sum) {
+  const double terms = static_cast<double>(s.elements(sum.operands[0])) / static_cast<double>(sum.type().elements());
+  return may_leave_sum(s, part.op, part.row.inner, bounds(s.build.region(), part.x), terms);
+}
+
 // sum(x * r) = sum(x) * r, sum(x / r) = sum(x) / r, where r does not vary along the summed axes
 Value sum_scaled(Simplifier &s, const Node &node) {
   const Value x = node.operands[0];
   const std::optional<RowScaled> part = row_scaled(s, x, node.attrs.axes);
-  if (!part || !(s.single_use(x) || s.depth(part->row.inner) > s.depth(part->x)))
+  if (!part || !(s.single_use(x) || s.depth(part->row.inner) > s.depth(part->x)) || !may_leave(s, *part, node))
     return {};
   return scaled_sum(s, *part, node.attrs.axes);
 }
@@ -177,6 +199,8 @@ Value sum_of_sum(Simplifier &s, const Node &node) {
   int depth = 0; // of what is summed then
   for (int k = 0; k < 2; ++k) {
     parts[k] = row_scaled(s, s.operand(total, k), axes);
+    if (parts[k] && !may_leave(s, *parts[k], node))
+      return {};
     depth = std::max(depth, s.depth(parts[k] ? parts[k]->x : s.operand(total, k)));
   }
   if (depth >= s.depth(total))
@@ -206,8 +230,9 @@ std::vector<SimplifyRule> reduction_rules() {
   std::vector<SimplifyRule> rules = {
       {"sum_neg", Op::sum, sum_neg, "sum(-x) = -sum(x)", zero_sign},
       {"sum_pad", Op::sum, sum_pad, "sum(pad(x, 0)) = sum(x)", zero_sign},
-      {"sum_scaled", Op::sum, sum_scaled, "sum(x * r) = sum(x) * r, r constant along the sum", factored},
-      {"sum_of_sum", Op::sum, sum_of_sum, "sum(a + x * r) = sum(a) + sum(x) * r, r known later than a and x", factored},
+      {"sum_scaled", Op::sum, sum_scaled, "sum(x * r) = sum(x) * r, r constant along the sum and not small", factored},
+      {"sum_of_sum", Op::sum, sum_of_sum, "sum(a + x * r) = sum(a) + sum(x) * r, r known later than a and x, and not small",
+       factored},
   };
   for (Op op : all_ops()) {
     if (!is_reduce(op))

@@ -267,5 +267,37 @@ func f(%x: f32[3000,8] input) -> (s = %s, t = %t) {
   }
 }
 
+// No sum overflows that does not as written: a factor stays within where the sum without it may be too large.
+TEST(Graphs, FactorsKeepSumsFromOverflow) {
+  const Sample sample = sample_of_text(R"(module "t.nn"
+func f(%x: f32[1] input, %y: f32[1] input, %u: f32[100,4] input, %w: f32[4] input) -> (a = %a, b = %b, c = %c, d = %d, e = %e) {
+  %xy = mul(%x, %y) : f32[1]
+  %z = neg(%y) : f32[1]
+  %xz = mul(%x, %z) : f32[1]
+  %a = sub(%xy, %xz) : f32[1]
+  %u1 = mul(%u, 0.001) : f32[100,4]
+  %b = sum(%u1, axes=[0]) : f32[4]
+  %u2 = div(%u, 1000) : f32[100,4]
+  %s = sum(%u2, axes=[0]) : f32[4]
+  %c = div(%s, 100) : f32[4]
+  %one = pad(%x, 1, start=[0], stride=[1]) : f32[100]
+  %d = dot(%one, %u1, "i,ij->j") : f32[4]
+  %wb = broadcast(%w, axes=[1]) : f32[100,4]
+  %uw = mul(%u, %wb) : f32[100,4]
+  %e = dot(%one, %uw, "i,ij->j") : f32[4]
+})");
+  const Tensor x = Tensor::filled(Type{DType::f32, {1}}, 1e-10), y = Tensor::filled(Type{DType::f32, {1}}, 3e38);
+  const Tensor u = Tensor::filled(Type{DType::f32, {100, 4}}, 1e38), w = Tensor::filled(Type{DType::f32, {4}}, 1e-3);
+  const std::vector<Tensor> inputs = {expanded(x), expanded(y), expanded(u), expanded(w)};
+  const double right[] = {6e28, 1e37, 1e35, 9.9e36, 9.9e36};
+  const Plan plan = plan_of(sample.module);
+  for (const std::string &cpu : runnable_cpus()) {
+    const LoadedCode code = load_jit(compile_plan(plan, make_target(cpu)));
+    const RunResult result = run_code(code, plan, 0, inputs, {});
+    for (size_t i = 0; i < result.outputs.size(); ++i)
+      EXPECT_NEAR(result.outputs[i].second.get(0) / right[i], 1, 1e-5) << result.outputs[i].first;
+  }
+}
+
 } // namespace
 } // namespace nnc

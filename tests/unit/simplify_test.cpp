@@ -65,17 +65,11 @@ const std::vector<Example> &examples() {
       {"merge_scales", "%1 = div(%x, 3) : f32[2,3]\n%z = div(%1, 5) : f32[2,3]", "%z = div(%x, 15) : f32[2,3]"},
       {"merge_scales", "%1 = div(3, %x) : f32[2,3]\n%z = mul(%1, 5) : f32[2,3]", "%z = div(15, %x) : f32[2,3]"},
       {"merge_scales", "%1 = mul(%x, 4) : f32[2,3]\n%z = div(2, %1) : f32[2,3]", "%z = div(0.5, %x) : f32[2,3]"},
-      {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = div(%1, %y) : f32[2,3]\n%z = mul(%2, 5) : f32[2,3]",
-       "%0 = div(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
-      {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = mul(%1, %y) : f32[2,3]\n%z = mul(%2, 5) : f32[2,3]",
-       "%0 = mul(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
-      {"gather_scales", "%1 = mul(%x, 3) : f32[2,3]\n%2 = mul(%y, 5) : f32[2,3]\n%z = mul(%1, %2) : f32[2,3]",
-       "%0 = mul(%x, %y) : f32[2,3]\n%z = mul(%0, 15) : f32[2,3]"},
       {"common_factor",
        "%1 = exp(%y) : f32[2,3]\n%2 = mul(%x, %1) : f32[2,3]\n%3 = mul(%2, %y) : f32[2,3]\n%4 = mul(%3, 3) : f32[2,3]\n"
-       "%5 = div(%y, %1) : f32[2,3]\n%6 = mul(%5, %x) : f32[2,3]\n%z = sub(%4, %6) : f32[2,3]",
-       "%0 = exp(%y) : f32[2,3]\n%1 = div(%y, %0) : f32[2,3]\n%2 = mul(%0, %y) : f32[2,3]\n%3 = mul(%2, 3) : f32[2,3]\n"
-       "%4 = sub(%3, %1) : f32[2,3]\n%z = mul(%x, %4) : f32[2,3]"},
+       "%5 = tanh(%y) : f32[2,3]\n%6 = mul(%5, %x) : f32[2,3]\n%7 = div(%6, 3) : f32[2,3]\n%z = sub(%4, %7) : f32[2,3]",
+       "%0 = exp(%y) : f32[2,3]\n%1 = tanh(%y) : f32[2,3]\n%2 = mul(%0, %y) : f32[2,3]\n%3 = mul(%2, 3) : f32[2,3]\n"
+       "%4 = div(%1, 3) : f32[2,3]\n%5 = sub(%3, %4) : f32[2,3]\n%z = mul(%x, %5) : f32[2,3]"},
       {"not_not", "%1 = logical_not(%c) : bool[2,3]\n%2 = logical_not(%1) : bool[2,3]\n%z = logical_and(%2, %k) : bool[2,3]",
        "%z = logical_and(%c, %k) : bool[2,3]"},
       {"same_or_known", "%1 = logical_and(%c, true) : bool[2,3]\n%z = logical_or(%1, %k) : bool[2,3]",
@@ -192,15 +186,19 @@ const std::vector<Example> &examples() {
        "%0 = sum(%x, axes=[1]) : f32[2]\n%z = neg(%0) : f32[2]"},
       {"sum_pad", "%1 = pad(%x, 0, start=[0,4], stride=[1,-2]) : f32[2,7]\n%z = sum(%1, axes=[1]) : f32[2]",
        "%z = sum(%x, axes=[1]) : f32[2]"},
-      {"sum_scaled", "%1 = broadcast(%r, axes=[0]) : f32[2,3]\n%2 = div(%x, %1) : f32[2,3]\n%z = sum(%2, axes=[1]) : f32[2]",
-       "%0 = sum(%x, axes=[1]) : f32[2]\n%z = div(%0, %r) : f32[2]"},
-      {"sum_scaled", "%1 = broadcast(%r, axes=[0]) : f32[2,3]\n%2 = mul(%1, %x) : f32[2,3]\n%z = sum(%2, axes=[1]) : f32[2]",
-       "%0 = sum(%x, axes=[1]) : f32[2]\n%z = mul(%0, %r) : f32[2]"},
+      {"sum_scaled",
+       "%1 = tanh(%x) : f32[2,3]\n%2 = broadcast(%r, axes=[0]) : f32[2,3]\n%3 = div(%1, %2) : f32[2,3]\n"
+       "%z = sum(%3, axes=[1]) : f32[2]",
+       "%0 = tanh(%x) : f32[2,3]\n%1 = sum(%0, axes=[1]) : f32[2]\n%z = div(%1, %r) : f32[2]"},
+      {"sum_scaled",
+       "%1 = exp(%r) : f32[2]\n%2 = add(%1, 1) : f32[2]\n%3 = broadcast(%2, axes=[0]) : f32[2,3]\n"
+       "%4 = mul(%3, %x) : f32[2,3]\n%z = sum(%4, axes=[1]) : f32[2]",
+       "%0 = exp(%r) : f32[2]\n%1 = add(%0, 1) : f32[2]\n%2 = sum(%x, axes=[1]) : f32[2]\n%z = mul(%2, %1) : f32[2]"},
       {"sum_of_sum",
-       "%1 = max(%y, axes=[1]) : f32[2]\n%2 = broadcast(%1, axes=[0]) : f32[2,3]\n%3 = mul(%x, %2) : f32[2,3]\n"
-       "%4 = add(%y, %3) : f32[2,3]\n%z = sum(%4, axes=[1]) : f32[2]",
-       "%0 = max(%y, axes=[1]) : f32[2]\n%1 = sum(%y, axes=[1]) : f32[2]\n%2 = sum(%x, axes=[1]) : f32[2]\n"
-       "%3 = mul(%2, %0) : f32[2]\n%z = add(%1, %3) : f32[2]"},
+       "%1 = max(%y, axes=[1]) : f32[2]\n%2 = broadcast(%1, axes=[0]) : f32[2,3]\n%3 = tanh(%x) : f32[2,3]\n"
+       "%4 = mul(%3, %2) : f32[2,3]\n%5 = add(%y, %4) : f32[2,3]\n%z = sum(%5, axes=[1]) : f32[2]",
+       "%0 = max(%y, axes=[1]) : f32[2]\n%1 = tanh(%x) : f32[2,3]\n%2 = sum(%y, axes=[1]) : f32[2]\n"
+       "%3 = sum(%1, axes=[1]) : f32[2]\n%4 = mul(%3, %0) : f32[2]\n%z = add(%2, %4) : f32[2]"},
       {"reduce_units", "%1 = reshape(%x) : f32[2,1,3]\n%z = sum(%1, axes=[1]) : f32[2,3]\n%u = exp(%z) : f32[2,3]",
        "%u = exp(%x) : f32[2,3]", "%u"},
       {"reduce_reduce", "%1 = max(%x, axes=[0]) : f32[3]\n%z = max(%1, axes=[0]) : f32", "%z = max(%x, axes=[0,1]) : f32"},
@@ -235,8 +233,9 @@ const std::vector<Example> &examples() {
       {"dot_scaled", "%1 = mul(%w, 3) : f32[3,4]\n%z = dot(%x, %1, \"bi,io->bo\") : f32[2,4]",
        "%0 = dot(%x, %w, \"bi,io->bo\") : f32[2,4]\n%z = mul(%0, 3) : f32[2,4]"},
       {"dot_scaled",
-       "%1 = broadcast(%r, axes=[0]) : f32[2,3]\n%2 = div(%x, %1) : f32[2,3]\n%z = dot(%2, %y, \"bi,bi->b\") : f32[2]",
-       "%0 = dot(%x, %y, \"bi,bi->b\") : f32[2]\n%z = div(%0, %r) : f32[2]"},
+       "%1 = tanh(%x) : f32[2,3]\n%2 = sin(%y) : f32[2,3]\n%3 = broadcast(%r, axes=[0]) : f32[2,3]\n%4 = div(%1, %3) : f32[2,3]\n"
+       "%z = dot(%4, %2, \"bi,bi->b\") : f32[2]",
+       "%0 = tanh(%x) : f32[2,3]\n%1 = sin(%y) : f32[2,3]\n%2 = dot(%0, %1, \"bi,bi->b\") : f32[2]\n%z = div(%2, %r) : f32[2]"},
       {"fold", "%1 = constant(2) : f32[100,100]\n%2 = sqrt(%1) : f32[100,100]\n%z = neg(%2) : f32[100,100]",
        "%0 = constant(-1.4142135) : f32[100,100]"},
       {"fold", "%1 = constant([1, 2]) : f32[2]\n%2 = mul(%1, %1) : f32[2]\n%z = add(%r, %2) : f32[2]",
@@ -390,6 +389,13 @@ TEST(Simplify, Refused) {
            "%0 = mul(%x, 1e+30) : f32[2,3]\n%z = mul(%0, 1e+30) : f32[2,3]",
            "%0 = mul(%x, 3) : f32[2,3]\n%1 = exp(%0) : f32[2,3]\n%2 = mul(%0, 5) : f32[2,3]\n%z = add(%1, %2) : f32[2,3]",
            "%0 = mul(%x, 3) : f32[2,3]\n%z = dot(%0, %w, \"bi,io->bo\") : f32[2,4]",
+           "%0 = exp(%y) : f32[2,3]\n%1 = mul(%x, %y) : f32[2,3]\n%2 = mul(%x, %0) : f32[2,3]\n%z = add(%1, %2) : f32[2,3]",
+           "%0 = mul(%x, 0.001) : f32[2,3]\n%z = sum(%0, axes=[1]) : f32[2]",
+           "%0 = div(%x, 1000) : f32[2,3]\n%z = sum(%0, axes=[1]) : f32[2]",
+           "%0 = broadcast(%r, axes=[0]) : f32[2,3]\n%1 = mul(%x, %0) : f32[2,3]\n%z = sum(%1, axes=[1]) : f32[2]",
+           "%0 = mul(%w, 0.001) : f32[3,4]\n%z = dot(%x, %0, \"bi,io->bo\") : f32[2,4]",
+           "%0 = broadcast(%r, axes=[0]) : f32[2,3]\n%1 = div(%x, %0) : f32[2,3]\n%z = dot(%1, %y, \"bi,bi->b\") : f32[2]",
+           "%0 = mul(%x, 3) : f32[2,3]\n%1 = mul(%0, %y) : f32[2,3]\n%z = mul(%1, 5) : f32[2,3]",
            "%0 = iota(i32, axis=1) : i32[2,3]\n%z = add(%0, %n) : i32[2,3]",
            "%0 = constant([1, 2, 3]) : f32[3]\n%z = broadcast(%0, axes=[1]) : f32[2,3]",
        }) {
