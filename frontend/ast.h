@@ -175,6 +175,7 @@ struct Loop {
   Span word;                   // the word `for` or `scan`
   std::vector<Name> names;     // at least one
   ExprPtr sequence;
+  ExprPtr axis; // of a `scan`; may be null
   Block body;
 };
 struct Yield {

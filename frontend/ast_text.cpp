@@ -154,6 +154,8 @@ private:
       targets(loop.targets);
       names(loop.names);
       part("in", [&] { expr(loop.sequence); });
+      if (loop.axis)
+        part("axis", [&] { expr(loop.axis); });
       block("body", loop.body);
     });
   }

@@ -43,8 +43,8 @@ double normal_cdf(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
 
 template <Op op> Datum extreme(const BuiltinCall &c) {
   const auto *a = c[0].datum.as<Number>(), *b = c[1].datum.as<Number>();
-  if (a && b)
-    return op == Op::maximum ? std::max(*a, *b) : std::min(*a, *b);
+  if (a && b) // NaN stays NaN
+    return std::isnan(*a) ? *a : std::isnan(*b) ? *b : op == Op::maximum ? std::max(*a, *b) : std::min(*a, *b);
   emit(c).need_arithmetic(c.builtin.name, {c[0], c[1]}, c.at);
   return emit(c).elementwise(op, {c[0], c[1]}, c.at);
 }
@@ -99,6 +99,23 @@ template <Op op> Datum reduction(const BuiltinCall &c) {
   const TensorRef x = emit(c).tensor(c[0]);
   const Shape axes = c.has(1) ? emit(c).axes_of(x, c[1]) : all_axes(x);
   return emit(c).reduce(op, {x, c[0].span}, axes, flag(c, 2), c.at);
+}
+
+// The mean of squares, or with ddof their sum divided by that much less than their number.
+Datum variance(const BuiltinCall &c) {
+  const Datum biased = reduction<Op::variance>(c);
+  if (!c.has(3))
+    return biased;
+  const int64_t ddof = emit(c).whole_number(c[3], "`ddof`");
+  const TensorRef v = *biased.as<TensorRef>();
+  const int64_t count = emit(c).tensor(c[0]).type.elements() / std::max<int64_t>(v.type.elements(), 1);
+  if (ddof < 0 || ddof >= count)
+    emit(c).trace.fail(c[3].span, fmt::format("`ddof` is {}, and must be from 0 to {} for a variance of {} element{}", ddof,
+                                              count - 1, count, count == 1 ? "" : "s"));
+  if (ddof == 0)
+    return v;
+  Builder &b = emit(c).at(c.at);
+  return emit(c).ref(b.mul(v.value, b.like(v.value, static_cast<double>(count) / static_cast<double>(count - ddof))));
 }
 
 // Ordered the other way round; unlike -x it has no overflow.
@@ -405,7 +422,7 @@ constexpr Builtin table[] = {
     {"prod", "x, axis?, keepdims?", false, reduction<Op::prod>},
     {"max", "x, axis?, keepdims?", false, reduction<Op::max>},
     {"min", "x, axis?, keepdims?", false, reduction<Op::min>},
-    {"var", "x, axis?, keepdims?", false, reduction<Op::variance>},
+    {"var", "x, axis?, keepdims?, ddof?", false, variance},
     {"argmax", "x, axis, keepdims?", false, arg_extreme<false>},
     {"argmin", "x, axis, keepdims?", false, arg_extreme<true>},
     {"shape", "x", false, shape},

@@ -5,6 +5,7 @@
 #include "ir/error.h"
 #include "ir/function.h"
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <variant>
@@ -21,6 +22,7 @@ struct TensorRef {
   Type type;
   const Draft *home = nullptr;
   int state = -1; // the state (or param) it is the value of, or was when it was read
+  int slope = -1; // the state that it is the derivative by
   // Of an f32 that stands for a table of numbers: what `value` in `home` is in f64, before it was rounded.
   struct Exact {
     Value rounded, value;
@@ -43,7 +45,7 @@ struct Number {
   double value = 0; // the nearest double
   std::optional<int64_t> exact = std::nullopt;
 
-  Number(double number) : value(number) {}
+  Number(double number) : value(number == number ? number : std::numeric_limits<double>::quiet_NaN()) {} // of one sign
   static Number whole(int64_t number) {
     Number result(static_cast<double>(number));
     result.exact = number;

@@ -1,7 +1,10 @@
 // One entry: its inputs, its body, and what it returns under which names.
 #include "frontend/lowering.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+
+#include <set>
 
 namespace nnc {
 
@@ -41,11 +44,27 @@ void Lowering::lower_entry(const ast::Func &entry) {
   }
 }
 
-// Results in order of name: a list gives name_0, name_1, …
+// What the results that are in a list are called behind its name: params, states and derivatives by them after their paths, if
+// all are such and none is there twice; else 0, 1, …
+std::vector<std::string> Lowering::names_in(const std::vector<Datum> &list) const {
+  std::vector<std::string> paths, numbers;
+  for (const Datum &item : list) {
+    const auto *tensor = item.as<TensorRef>();
+    if (const int state = tensor ? std::max(tensor->slope, tensor->state) : -1; state >= 0) {
+      paths.push_back(states_[state].path);
+      std::replace(paths.back().begin(), paths.back().end(), '/', '_');
+    }
+    numbers.push_back(fmt::format("{}", numbers.size()));
+  }
+  const bool differ = std::set(paths.begin(), paths.end()).size() == list.size();
+  return differ ? paths : numbers;
+}
+
 void Lowering::add_output(const std::string &name, const Operand &value) {
   if (const auto *list = value.datum.list()) {
+    const std::vector<std::string> names = names_in(*list);
     for (size_t i = 0; i < list->size(); ++i)
-      add_output(fmt::format("{}_{}", name, i), {(*list)[i], value.span});
+      add_output(name + "_" + names[i], {(*list)[i], value.span});
     return;
   }
   spend(1 + static_cast<int64_t>(emit.draft->outputs().size()) / 16);

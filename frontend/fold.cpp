@@ -1,5 +1,5 @@
-// Compile-time arithmetic, with Python's `/`, `//` and `%`: exact on whole numbers, else on doubles. Strings and lists can only
-// be compared.
+// Compile-time arithmetic, with Python's `/`, `//` and `%`: exact on whole numbers, else on doubles. Strings and lists can be
+// compared and, by `+`, joined.
 #include "frontend/emit.h"
 
 #include <algorithm>
@@ -111,6 +111,23 @@ std::optional<Datum> fold_numbers(Trace &trace, BinaryOp op, const Number &left,
   }
 }
 
+// One behind the other: two lists; two strings, or a string and a number as it is written.
+std::optional<Datum> joined(const Datum &a, const Datum &b) {
+  constexpr size_t longest = 100'000; // characters of a string
+  if (a.is<List>() && b.is<List>()) {
+    std::vector<Datum> items = *a.list();
+    items.insert(items.end(), b.list()->begin(), b.list()->end());
+    return make_list(std::move(items));
+  }
+  const auto is_text = [](const Datum &datum) { return datum.is<std::string>() || datum.is<Number>(); };
+  if (!(a.is<std::string>() || b.is<std::string>()) || !is_text(a) || !is_text(b))
+    return std::nullopt;
+  std::string text = datum_text(a) + datum_text(b);
+  if (text.size() > longest)
+    throw TooLarge(fmt::format("a string of more than {} characters", longest));
+  return text;
+}
+
 } // namespace
 
 Datum fold_binary(Trace &trace, BinaryOp op, const Operand &left, const Operand &right, const Span &at) {
@@ -126,12 +143,17 @@ Datum fold_binary(Trace &trace, BinaryOp op, const Operand &left, const Operand 
   } else if (a.is<Number>() && b.is<Number>()) {
     if (std::optional<Datum> result = fold_numbers(trace, op, *a.as<Number>(), *b.as<Number>(), at))
       return *result;
+  } else if (op == BinaryOp::add) {
+    if (std::optional<Datum> result = joined(a, b))
+      return *result;
   }
-  const bool lists = a.is<List>() || b.is<List>(), bools = op == BinaryOp::logical_and || op == BinaryOp::logical_or;
+  const bool lists = a.is<List>() || b.is<List>(), strings = a.is<std::string>() || b.is<std::string>(),
+             bools = op == BinaryOp::logical_and || op == BinaryOp::logical_or;
   trace.fail(at, fmt::format("`{}` of {} and {}{}", ast::spelling(op), kind_text(a), kind_text(b),
-                             lists   ? "; to compute with a list as a tensor, write f32([…])"
-                             : bools ? ": only bools"
-                                     : ": only numbers"));
+                             bools                            ? ": only bools"
+                             : strings && op == BinaryOp::add ? ": a string is joined with a string or a number"
+                             : lists                          ? "; to compute with a list as a tensor, write f32([…])"
+                                                              : ": only numbers"));
 }
 
 Datum fold_unary(Trace &trace, UnaryOp op, const Operand &operand, const Span &at) {

@@ -33,23 +33,34 @@ bool path_before(const std::string &a, const std::string &b) {
 }
 
 bool path_matches(const std::string &pattern, const std::string &path) {
-  // Greedy with one way back: after the last `*` seen, let it take one letter more.
-  size_t p = 0, s = 0, star = pattern.npos, taken = 0;
-  while (s < path.size()) {
+  // Greedy, with two ways back: let the last `*` take one letter more, or where it may not, the last `**`. Stars before those
+  // need no other length: what they could give up, the later one can take.
+  struct Star {
+    size_t after = std::string::npos, taken = 0; // in the pattern; in the path
+  } one, any;
+  size_t p = 0, s = 0;
+  while (s < path.size() || p < pattern.size()) {
     if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      taken = s;
-    } else if (p < pattern.size() && pattern[p] == path[s]) {
+      const bool is_any = p + 1 < pattern.size() && pattern[p + 1] == '*';
+      p += is_any ? 2 : 1;
+      (is_any ? any : one) = {p, s};
+      if (is_any)
+        one = {};
+    } else if (p < pattern.size() && s < path.size() && pattern[p] == path[s]) {
       ++p;
       ++s;
-    } else if (star != pattern.npos) {
-      p = star + 1;
-      s = ++taken;
+    } else if (one.after != pattern.npos && one.taken < path.size() && path[one.taken] != '/') {
+      p = one.after;
+      s = ++one.taken;
+    } else if (any.after != pattern.npos && any.taken < path.size()) {
+      one = {};
+      p = any.after;
+      s = ++any.taken;
     } else {
       return false;
     }
   }
-  return pattern.find_first_not_of('*', p) == pattern.npos;
+  return true;
 }
 
 std::vector<std::string> short_names(const std::vector<std::string> &paths) {

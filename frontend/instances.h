@@ -31,7 +31,7 @@ struct Instance {
 // `a` before `b` with numbers compared as numbers: dense_2 before dense_10.
 bool path_before(const std::string &a, const std::string &b);
 
-// Does the pattern fit the whole path? `*` stands for any letters, also `/`.
+// Does the pattern fit the whole path? `*` stands for any letters but `/`, `**` also for that.
 bool path_matches(const std::string &pattern, const std::string &path);
 
 // For each path a name for dumps: its parts joined by `.`, without the first if that is the same for all.

@@ -18,10 +18,12 @@ namespace {
 
 constexpr int most_passes = 8;
 
-// What --set gives: a number, true or false.
+// What --set gives: a number, true, false or a dtype.
 std::optional<Datum> parse_setting(const std::string &text) {
   if (text == "true" || text == "false")
     return text == "true";
+  if (const std::optional<DType> dtype = dtype_from_name(text))
+    return *dtype;
   double number = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (status != std::errc() || end != text.data() + text.size())
@@ -92,7 +94,8 @@ Lowering::Lowering(const Files &files, const SourceOptions &options, Diagnostics
                               names_.did_you_mean(name, Names::Meant::value, {}, model)));
     std::optional<Datum> value = parse_setting(text);
     if (!value)
-      throw Error(fmt::format("{}: `{}` is no value for `const {}`: a number, true or false", model->name(), text, name));
+      throw Error(
+          fmt::format("{}: `{}` is no value for `const {}`: a number, true, false or a dtype", model->name(), text, name));
     set_[item] = *value;
   }
 }
@@ -126,8 +129,7 @@ std::optional<Module> Lowering::run() {
     });
     if (holds) {
       for (const Query &query : queries_)
-        if (query.answer.empty())
-          trace.error_at(query.at, fmt::format("there are no {} here", query.trained ? "params" : "states"));
+        report_unmatched(query);
       return trace.has_errors() ? std::nullopt : std::optional(finish());
     }
     known_states_ = states_.size();
@@ -150,10 +152,10 @@ Datum Lowering::constant(const ast::Const &item) {
     Frame frame{.source = item.name.span.source};
     Swap swap(*this, frame, nullptr);
     value = eval(*item.value);
-    if (value.is<FunctionRef>() || value.is<DType>())
-      trace.fail(item.value->span, fmt::format("a const is a number, bool, string or list, not {}", kind_text(value)));
+    if (value.is<FunctionRef>())
+      trace.fail(item.value->span, fmt::format("a const is a number, bool, string, dtype or list, not {}", kind_text(value)));
     if (auto set = set_.find(&item); set != set_.end()) {
-      if (!(value.is<Number>() || value.is<bool>()) || value.value.index() != set->second.value.index())
+      if (!(value.is<Number>() || value.is<bool>() || value.is<DType>()) || value.value.index() != set->second.value.index())
         trace.fail(item.name.span, fmt::format("`const {}` is {} and cannot be set to {}", item.name.text, kind_text(value),
                                                datum_text(set->second)));
       value = set->second;

@@ -97,6 +97,7 @@ private:
   Datum constant(const ast::Const &item);
   void lower_entry(const ast::Func &entry);
   void make_outputs(const ast::Func &entry);
+  std::vector<std::string> names_in(const std::vector<Datum> &list) const;
   void add_output(const std::string &name, const Operand &value);
   Module finish();
 
@@ -133,6 +134,7 @@ private:
   void match_sizes(const ast::TypeExpr &type, const TensorRef &tensor, const Operand &argument, const Span &parameter,
                    Frame &callee);
   std::optional<DType> dtype_named(const ast::Name &name);
+  bool is_bound_here(const std::string &name) const;
   Type type_of(const ast::TypeExpr &type); // every name in it has a value
   Datum check_results(const ast::Func &func, const Frame &callee, const std::optional<Shape> &joint, const Span &at);
   Operand check_result(const ast::TypeExpr &type, const Operand &result);
@@ -159,13 +161,24 @@ private:
 
   // ---- loops that stay loops (lowering_scan.cpp)
   void run_scan(const ast::Loop &loop);
-  std::vector<TensorRef> sequences(const ast::Loop &loop, int64_t &steps);
-  TensorRef sequence(const ast::Expr &expr);
+  std::vector<TensorRef> sequences(const ast::Loop &loop, const Operand &axis, int64_t &steps);
+  TensorRef sequence(const ast::Expr &expr, const Operand &axis);
+  TensorRef moved_axis(const TensorRef &tensor, int64_t from, int64_t to, const Span &at);
   Datum imported(const Datum &datum); // with the tensors that it holds, as the body being lowered sees them
   void next_values(const std::string &name, const Binding &binding, const Span &start, const Datum &before, const Datum &after,
                    std::vector<Value> &next);
 
   // ---- params and state (lowering_states.cpp)
+
+  // params("…") and params(net) list what all entries declare, so they are answered by the pass before: see lowering.cpp.
+  struct Query {
+    std::vector<std::string> patterns;
+    size_t written = 0; // of them, the first are those of the text
+    bool trained;
+    Span at;
+    std::vector<int> answer = {};
+  };
+
   Instance *make_instance(const ast::Func &func, const Span &at, const std::optional<ast::Name> &as);
   void number(Instance &instance);
   void take_part(Instance &instance, const std::string &part, const Span &at);
@@ -175,6 +188,7 @@ private:
   int declare_at(const ast::Decl &decl, const std::string &path);
   Value initial_value(const ast::Decl &decl, const std::optional<Type> &type, const std::string &path);
   Datum current(int state);
+  void report_unmatched(const Query &query);
   std::vector<int> matching(const std::vector<std::string> &patterns, bool trained, size_t known) const;
   std::vector<int> reached_states(const TensorRef &tensor, bool trained, std::map<int, TensorRef> &values) const;
   std::vector<std::string> state_names() const;
@@ -210,13 +224,6 @@ private:
 
   std::unordered_map<const ast::Decl *, bool> declaring_; // at file level: begun, and not failed since
 
-  // params("…") and params(net) list what all entries declare, so they are answered by the pass before: see lowering.cpp.
-  struct Query {
-    std::vector<std::string> patterns;
-    bool trained;
-    Span at;
-    std::vector<int> answer = {};
-  };
   std::vector<Query> queries_;
   std::optional<size_t> known_states_; // how many states there were after the pass before; none in the first
 

@@ -63,9 +63,12 @@ Datum Lowering::eval_call(const ast::Call &call, const Span &span) {
     if (!function && !dtype)
       function = lookup_function(ref->name);
     if (!function && !dtype) {
-      if (std::optional<Datum> value = lookup_value(ref->name))
+      const std::optional<Datum> value = lookup_value(ref->name);
+      if (!value)
+        fail_unknown(ref->name, call.callee->span, "function");
+      if (!value->is<DType>())
         trace.fail(call.callee->span, fmt::format("`{}` is {}, and only functions can be called", ref->name, kind_text(*value)));
-      fail_unknown(ref->name, call.callee->span, "function");
+      dtype = *value->as<DType>();
     }
   } else {
     const Datum callee = eval(*call.callee);

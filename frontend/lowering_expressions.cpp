@@ -229,7 +229,8 @@ Datum Lowering::eval_link(const Operand &left, const ast::Binary::Link &link) {
   if (link.op == Op::matmul)
     refuse_if_elementwise(left.datum.is<TensorRef>() ? left.datum : right.datum, "`@`", link.op_span);
   if (link.op != Op::range) {
-    spend(std::min(left.datum.size(), right.datum.size()));
+    const int64_t a = left.datum.size(), b = right.datum.size();
+    spend(std::min(a, b) + (link.op == Op::add ? (a + b) / 8 : 0)); // lists are compared, or joined
     return emit.binary(link.op, left, right, link.op_span);
   }
   const int64_t first = emit.whole_number(left, "the start"), end = emit.whole_number(right, "the end");

@@ -34,6 +34,12 @@ void find_assigned(const ast::Block &block, std::set<std::string> &names) {
     }
 }
 
+// Of what is yielded, with the axis of the steps in front.
+Type stacked_type(Type type, int64_t steps) {
+  type.shape.insert(type.shape.begin(), steps);
+  return type;
+}
+
 // The same data with `change` applied to its tensors.
 template <typename Change> Datum with_tensors(const Datum &datum, Change change) {
   if (const auto *tensor = datum.as<TensorRef>())
@@ -59,8 +65,8 @@ Datum Lowering::imported(const Datum &datum) {
   });
 }
 
-// One tensor whose first axis the loop goes along.
-TensorRef Lowering::sequence(const ast::Expr &expr) {
+// One tensor, or the numbers of a range, the axis that the loop goes along in front.
+TensorRef Lowering::sequence(const ast::Expr &expr, const Operand &axis) {
   if (const auto *range = expr.as<ast::Binary>(); range && range->links[0].op == ast::BinaryOp::range) { // of any length
     const int64_t first = emit.whole_number(operand(*range->left), "the start"),
                   end = emit.whole_number(operand(*range->links[0].right), "the end");
@@ -88,11 +94,22 @@ TensorRef Lowering::sequence(const ast::Expr &expr) {
   refuse_if_elementwise(tensor, "loop along an axis", expr.span);
   if (tensor.type.rank() == 0)
     trace.fail(expr.span, fmt::format("`scan` goes along the first axis of a tensor, and {} has none", type_text(tensor.type)));
-  return tensor;
+  return moved_axis(tensor, emit.axes_of(tensor, axis)[0], 0, expr.span);
+}
+
+TensorRef Lowering::moved_axis(const TensorRef &tensor, int64_t from, int64_t to, const Span &at) {
+  if (from == to)
+    return tensor;
+  Shape axes;
+  for (int64_t i = 0; i < tensor.type.rank(); ++i)
+    axes.push_back(i);
+  axes.erase(axes.begin() + from);
+  axes.insert(axes.begin() + to, from);
+  return emit.ref(emit.at(at).transpose(tensor.value, axes));
 }
 
 // What the loop goes along: one tensor, or those that `zip` joins, and their common length.
-std::vector<TensorRef> Lowering::sequences(const ast::Loop &loop, int64_t &steps) {
+std::vector<TensorRef> Lowering::sequences(const ast::Loop &loop, const Operand &axis, int64_t &steps) {
   std::vector<const ast::Expr *> exprs = {loop.sequence.get()};
   if (const auto *call = loop.sequence->as<ast::Call>())
     if (const auto *callee = call->callee->as<ast::Ref>(); callee && callee->name == "zip")
@@ -105,7 +122,7 @@ std::vector<TensorRef> Lowering::sequences(const ast::Loop &loop, int64_t &steps
     trace.fail(loop.sequence->span, "`zip` needs a tensor to go along");
   std::vector<TensorRef> tensors;
   for (const ast::Expr *expr : exprs) {
-    tensors.push_back(sequence(*expr));
+    tensors.push_back(sequence(*expr, axis));
     const int64_t count = tensors.back().type.shape[0];
     if (tensors.size() > 1 && count != steps) {
       Diagnostic &error = trace.error(expr->span, fmt::format("{} steps of {} and {} of {}", steps, operand_text(exprs[0]->span),
@@ -161,7 +178,9 @@ void Lowering::run_scan(const ast::Loop &loop) {
       emit.whole_number(operand(*range->links[0].right), "the end") <= emit.whole_number(operand(*range->left), "the start"))
     return; // no step: what would be carried stays as it is
   int64_t steps = 0;
-  const std::vector<TensorRef> along = sequences(loop, steps);
+  const Operand axis = loop.axis ? operand(*loop.axis) : Operand{Number::whole(0), loop.word};
+  emit.whole_number(axis, "the axis of a `scan`");
+  const std::vector<TensorRef> along = sequences(loop, axis, steps);
   std::set<std::string> assigned, carried;
   find_assigned(loop.body, assigned);
   const auto is_loop_name = [&](const std::string &name) {
@@ -200,6 +219,7 @@ void Lowering::run_scan(const ast::Loop &loop) {
 
   std::vector<std::vector<Datum>> yields(loop.targets.size());
   std::vector<Value> next, stacks;
+  std::vector<int64_t> stacked_axes; // of what is yielded
   const bool was_poisoned = std::exchange(poisoned_, false);
   auto *outer_yields = std::exchange(frame_->yields, &yields);
   emit.draft = &body;
@@ -223,6 +243,10 @@ void Lowering::run_scan(const ast::Loop &loop) {
         yields[i][0] = emit.tensor({yields[i][0], loop.targets[i].span});
         stacks.push_back(yields[i][0].as<TensorRef>()->value);
       }
+      with_tensors(yields[i][0], [&](const TensorRef &tensor) { // is there such an axis?
+        stacked_axes.push_back(emit.axes_of(TensorRef{{}, stacked_type(tensor.type, steps)}, axis)[0]);
+        return Datum(tensor);
+      });
     }
     if (const int state = body.stale_state(); state >= 0)
       trace.fail(loop.word, fmt::format("`{}` was read before the loop and is assigned in it; read it anew in the loop",
@@ -258,8 +282,13 @@ void Lowering::run_scan(const ast::Loop &loop) {
     if (const auto *tensor = binding.datum.as<TensorRef>();
         tensor && tensor->home == &body && tensor->state >= 0 && frame_->names.count(name) && !carried.count(name))
       bind(name, current(tensor->state), binding.at);
+  size_t stack = 0;
+  const auto take_stack = [&](const TensorRef &) {
+    return Datum(moved_axis(emit.ref(results[at++]), 0, stacked_axes[stack++], loop.word));
+  };
   for (size_t i = 0; i < loop.targets.size(); ++i)
-    assign_name(loop.targets[i], {with_tensors(yields[i][0], take), loop.targets[i].span}, results.empty() ? 0 : results[0].node);
+    assign_name(loop.targets[i], {with_tensors(yields[i][0], take_stack), loop.targets[i].span},
+                results.empty() ? 0 : results[0].node);
 }
 
 } // namespace nnc

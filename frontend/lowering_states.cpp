@@ -222,7 +222,7 @@ std::vector<int> Lowering::reached_states(const TensorRef &tensor, bool trained,
 Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, const Span &at) {
   const std::string_view word = trained ? "params" : "states";
   if (what.empty())
-    trace.fail(at, fmt::format("`{}` needs a net, a tensor, or a pattern as in {}(\"mlp/*\")", word, word));
+    trace.fail(at, fmt::format("`{}` needs a net, a tensor, or a pattern as in {}(\"mlp/**\")", word, word));
   Query query{.patterns = {}, .trained = trained, .at = at};
   std::vector<int> found;
   std::map<int, TensorRef> values; // for those reached from a tensor, the value it was reached by
@@ -231,9 +231,9 @@ Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, cons
       if (!function->func || function->grads || function->func->kind != ast::Func::Kind::net)
         trace.fail(operand.span,
                    fmt::format("only a net has {} of its own; list those of the net that calls this function", word));
-      query.patterns.push_back(function->func->name.text + "/*");
+      query.patterns.push_back(function->func->name.text + "/**");
     } else if (const auto *pattern = operand.datum.as<std::string>()) {
-      query.patterns.push_back(*pattern);
+      query.patterns.insert(query.patterns.begin() + static_cast<ptrdiff_t>(query.written++), *pattern);
     } else if (operand.datum.is<TensorRef>()) {
       const std::vector<int> reached = reached_states(emit.tensor(operand), trained, values);
       found.insert(found.end(), reached.begin(), reached.end());
@@ -255,6 +255,22 @@ Datum Lowering::list_states(const std::vector<Operand> &what, bool trained, cons
   for (int state : found)
     items.push_back(values.count(state) ? Datum(values[state]) : current(state));
   return make_list(std::move(items));
+}
+
+// A pattern that finds nothing is a mistake, also beside others that do.
+void Lowering::report_unmatched(const Query &query) {
+  const std::string_view word = query.trained ? "params" : "states";
+  const auto none = [&](const std::string &pattern) { return matching({pattern}, query.trained, states_.size()).empty(); };
+  for (size_t i = 0; i < query.written; ++i)
+    if (const std::string &pattern = query.patterns[i]; none(pattern)) {
+      std::string deeper;
+      for (char c : pattern)
+        deeper += c == '*' ? "**" : std::string(1, c);
+      trace.error_at(query.at, fmt::format("there are no {} `{}`{}", word, pattern,
+                                           none(deeper) ? "" : fmt::format(": `*` stops at `/`, and `{}` does not", deeper)));
+    }
+  if (query.answer.empty() && query.written == 0)
+    trace.error_at(query.at, fmt::format("there are no {} here", word));
 }
 
 std::vector<std::string> Lowering::state_names() const {

@@ -36,8 +36,11 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
   const bool list = xs.datum.is<List>();
   std::vector<Datum> results;
   if (y.datum.is<Number>()) { // a constant
-    for (const TensorRef &x : by)
-      results.push_back(emit.ref(b.like(x.value, 0)));
+    for (const TensorRef &x : by) {
+      TensorRef slope = emit.ref(b.like(x.value, 0));
+      slope.slope = x.state;
+      results.push_back(slope);
+    }
     return list ? make_list(std::move(results)) : results[0];
   }
   if (!frame_->training && asked_training_ && frame_->func && frame_->func->kind == ast::Func::Kind::entry)
@@ -67,8 +70,11 @@ Datum Lowering::gradient(const Operand &y, const Operand &xs, const Span &at) {
   }
   if (values.empty())
     return make_list(std::vector<Datum>{});
-  for (const Value value : b.grad(of.value, values))
-    results.push_back(emit.ref(value));
+  for (const Value value : b.grad(of.value, values)) {
+    TensorRef slope = emit.ref(value);
+    slope.slope = by[results.size()].state;
+    results.push_back(slope);
+  }
   return list ? make_list(std::move(results)) : results[0];
 }
 

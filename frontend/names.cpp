@@ -33,6 +33,7 @@ struct Walk {
       exprs(assign->values);
     } else if (auto *loop = stmt.as<ast::Loop>()) {
       expr(loop->sequence);
+      expr(loop->axis);
       block(loop->body);
     } else if (auto *yield = stmt.as<ast::Yield>()) {
       exprs(yield->values);

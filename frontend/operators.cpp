@@ -110,7 +110,7 @@ Datum Emit::binary(BinaryOp op, const Operand &left, const Operand &right, const
     throw Poisoned{};
   if (is_compile_time(left.datum) && is_compile_time(right.datum)) {
     const Datum result = fold_binary(trace, op, left, right, at);
-    if (const auto *number = result.as<Number>(); number && op == BinaryOp::div && !whole(*number))
+    if (const auto *number = result.as<Number>(); number && op == BinaryOp::div && !whole(*number) && !std::isnan(*number))
       quotients_[*number] = fmt::format("{} / {}", datum_text(left.datum), datum_text(right.datum));
     return result;
   }

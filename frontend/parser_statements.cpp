@@ -167,6 +167,14 @@ ast::Loop Parser::loop(std::vector<ast::Target> targets) {
     listed([&] { loop.names.push_back(new_name("a name")); });
     expect(Tok::kw_in, "`in`");
     loop.sequence = expression();
+    if (is(Tok::comma) && span(token_after()).text() == "axis") {
+      take();
+      const Span word = take();
+      if (loop.kind == ast::Loop::Kind::unrolled)
+        fail(word, "`for` goes through a list; along an axis of a tensor goes `scan`");
+      expect(Tok::assign, "`=`");
+      loop.axis = expression();
+    }
     expect_block_next();
   });
   loop.body = block();

@@ -88,7 +88,7 @@ void Lowering::bind_parameters(const ast::Func &func, std::vector<Argument> argu
   }
   if (elementwise) // a dtype that only numbers met
     for (const ast::Parameter &parameter : func.parameters)
-      if (parameter.type && !dtype_named(parameter.type->dtype))
+      if (parameter.type && is_bound_here(parameter.type->dtype.text))
         bind(parameter.type->dtype.text, DType::f32, at);
 }
 
@@ -139,16 +139,27 @@ std::optional<DType> Lowering::dtype_named(const ast::Name &name) {
     if (const auto *dtype = bound->second.datum.as<DType>())
       return *dtype;
   }
+  if (const ast::Const *item = names_.constant(name.text, frame_->source)) {
+    const Datum value = constant(*item);
+    if (const auto *dtype = value.as<DType>())
+      return *dtype;
+  }
   return std::nullopt;
 }
+
+// Is it for this call to give the name a value? A capitalised one has none before, though a const may be called the same.
+bool Lowering::is_bound_here(const std::string &name) const { return is_capital(name) && !frame_->names.count(name); }
 
 // Runs in the callee's frame. Errors are the caller's.
 Datum Lowering::bind_typed(const ast::Parameter &parameter, const Operand &argument, Frame &callee, bool elementwise) {
   const ast::TypeExpr &type = *parameter.type;
   const auto fail = [&](const std::string &message) { trace.fail_in_caller(argument.span, message, parameter.span); };
-  std::optional<DType> dtype = dtype_named(type.dtype);
-  if (!dtype && !is_capital(type.dtype.text))
-    fail_unknown(type.dtype.text, type.dtype.span, "dtype");
+  std::optional<DType> dtype;
+  if (!is_bound_here(type.dtype.text)) {
+    dtype = dtype_named(type.dtype);
+    if (!dtype)
+      fail_unknown(type.dtype.text, type.dtype.span, "dtype");
+  }
   if (argument.datum.is<std::string>() || argument.datum.is<FunctionRef>() || argument.datum.is<DType>())
     fail(fmt::format("`{}` is a tensor, {}", parameter.name.text, given(argument)));
 
@@ -161,7 +172,7 @@ Datum Lowering::bind_typed(const ast::Parameter &parameter, const Operand &argum
   }
   const TensorRef value = emit.tensor(argument, dtype);
   if (dtype && value.type.dtype != *dtype) {
-    const bool bound = !dtype_from_name(type.dtype.text);
+    const bool bound = frame_->names.count(type.dtype.text);
     fail(bound ? fmt::format("`{}` is {} by an earlier argument, {}", type.dtype.text, dtype_name(*dtype), given(argument))
                : fmt::format("`{}` must be {}, {}", parameter.name.text, dtype_name(*dtype), given(argument)));
   }
@@ -205,7 +216,7 @@ void Lowering::match_sizes(const ast::TypeExpr &type, const TensorRef &tensor, c
       continue;
     }
     const std::string *name = lone_name(*size);
-    if (name && is_capital(*name) && !callee.names.count(*name)) {
+    if (name && is_bound_here(*name)) {
       bind(*name, static_cast<double>(shape[axis]), argument.span);
     } else {
       if (name && !lookup_value(*name))

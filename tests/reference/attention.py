@@ -79,6 +79,9 @@ case("attention_", lambda q, k, v: attention(q, k, v), **sequences)
 case("attention_masked", lambda q, k, v, mask: attention(q, k, v, mask | (torch.arange(5) == 2)), **sequences, mask=bools(2, 3, 5))
 case("attention_causal", lambda q, k, v: attention(q, k, v, causal(5)), q=normal(2, 2, 5, 4), k=normal(2, 2, 5, 4), values=normal(2, 2, 5, 3))
 
+case("attention_grouped", lambda q, k, v: attention(q, k, v, causal(5)[2:]), q=normal(2, 2, 3, 3, 4), k=normal(2, 2, 1, 5, 4),
+     values=normal(2, 1, 5, 6))
+
 mha_states("looking/at", 6)
 mha_states("reading/at", 6)
 case("mha_", lambda x, p: mha(x, p, "at", 3), net="looking", x=normal(2, 4, 6))

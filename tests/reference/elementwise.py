@@ -11,6 +11,7 @@ positive = uniform(24, low=0.05, high=6)
 inner = uniform(24, low=-0.95, high=0.95)
 for name, function, x in [
     ("abs_", torch.abs, middle), ("neg_", torch.neg, middle), ("floor_", torch.floor, uniform(24, low=-9, high=9)),
+    ("ceil_", torch.ceil, uniform(24, low=-9, high=9)),
     ("round_", torch.round, f32(*numpy.arange(-6, 6) / 2, *numpy.linspace(-7.3, 7.9, 12))),
     ("exp_", torch.exp, uniform(24, low=-20, high=20)), ("log_", torch.log, positive),
     ("sin_", torch.sin, uniform(24, low=-30, high=30)), ("cos_", torch.cos, uniform(24, low=-30, high=30)),

@@ -94,8 +94,8 @@ class Topic:
     def case(self, name, function, wrt=None, net=None, frozen=(), calls=1, **inputs):
         """An entry of the .nn file. `function(inputs…)`, and then the parameters of `net` by path if that is named, gives y or a
         dict of results; keys beginning with `state/` are states after the last call. If there is a `y`, the entry also takes a
-        cotangent v and returns dNAME for each float input NAME (or those in `wrt`), and d_0 … by the parameters in the order of
-        their paths, without those that are `frozen`, of sum(y * v). With `calls`, every tensor has them as a first axis."""
+        cotangent v and returns dNAME for each float input NAME (or those in `wrt`), and d_NET_PATH by the parameters, a `_` for
+        each `/` of their paths, without those that are `frozen`, of sum(y * v). With `calls`, every tensor has them as a first axis."""
         given = {}
         wide = set()  # dtypes of inputs
         for key, value in inputs.items():
@@ -115,7 +115,7 @@ class Topic:
             v = torch.from_numpy(self.draw(f"{name}/v", normal(*y.shape)).astype("float64" if "float64" in wide else "float32"))
             self.put(f"{name}/in/v", v, wide)
             found = gradients(y, v.double(), [given[key] for key in names] + [p[path] for path in trained])
-            for label, g in zip(["d" + key for key in names] + [f"d_{i}" for i in range(len(trained))], found):
+            for label, g in zip(["d" + key for key in names] + [f"d_{net}_{path}".replace("/", "_") for path in trained], found):
                 results[label] = g
         for key, value in results.items():
             self.put(f"{name}/{key}" if key.startswith("state/") else f"{name}/out/{key}", value, wide)

@@ -1,6 +1,6 @@
 import numpy
 import torch
-from harness import Topic, apart, f32, integers, normal
+from harness import Topic, apart, double, f32, integers, normal
 
 topic = Topic("indexing")
 case, state = topic.case, topic.state
@@ -32,6 +32,23 @@ case("scatter_last", lambda x, index: added(x.T, index, 4).T, x=normal(3, 8), in
 state("words/embedding_0/table", normal(9, 4))
 case("embedding_", lambda tokens, p: rows_of(p["embedding_0/table"], tokens), net="words", tokens=integers(3, 5, high=9))
 
+state("wide_words/embedding_0/table", double(normal(9, 4)))
+case("embedding_wide", lambda tokens, x, p: x + rows_of(p["embedding_0/table"], tokens), net="wide_words",
+     tokens=integers(3, 5, high=9), x=double(normal(3, 5, 4)))
+
+
+def segment_max(x, segment):
+    index = segment.long().reshape(-1, 1).expand(x.shape)
+    return torch.zeros(5, 3, dtype=x.dtype).scatter_reduce(0, index, x, "amax", include_self=False)
+
+
+def segment_softmax(x, segment):
+    """The softmax of each segment by itself."""
+    y = torch.zeros_like(x)
+    for s in range(5):
+        y = y + torch.where((segment == s).reshape(-1, 1), x, -torch.inf).softmax(0).nan_to_num()
+    return y
+
 
 def segment_mean(x, segment):
     count = torch.bincount(segment.long(), minlength=5).clamp(min=1)
@@ -40,6 +57,10 @@ def segment_mean(x, segment):
 
 case("segment_sum_", lambda x, segment: added(x, segment, 5), x=normal(8, 3), segment=integers(8, high=4))
 case("segment_mean_", segment_mean, x=normal(8, 3), segment=integers(8, high=4))
+case("segment_max_", segment_max, x=normal(8, 3), segment=integers(8, high=4))
+case("segment_max_deep", lambda x, segment: segment_max(x.flatten(0, 1), segment.flatten()), x=normal(4, 2, 3),
+     segment=integers(4, 2, low=1, high=5))
+case("segment_softmax_", segment_softmax, x=normal(8, 3, scale=3), segment=integers(8, high=4))
 case("take", lambda x, index: torch.gather(x, 1, index.long()), x=normal(4, 6), index=integers(4, 3, high=6))
 case("take_first", lambda x, index: torch.gather(x, 0, index.long()), x=normal(4, 6), index=integers(2, 6, high=4))
 

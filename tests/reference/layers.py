@@ -26,6 +26,13 @@ def running(x, net, p, rate=0.1):
             f"state/{net}/n/var": (1 - rate) * p["n/var"] + rate * rows.var(0, unbiased=False)}
 
 
+def batch_norm_unbiased(x, p):
+    """PyTorch's own, with the buffers that it carries."""
+    mean, var = (p["n/" + name].detach().clone() for name in ("mean", "var"))
+    y = F.batch_norm(x.flatten(0, -2), mean, var, p["n/scale"], p["n/shift"], True, momentum=0.3).reshape(x.shape)
+    return {"y": y, "state/unbiased/n/mean": mean, "state/unbiased/n/var": var}
+
+
 def layer_norm(x, p, at="n"):
     return F.layer_norm(x, x.shape[-1:], p[at + "/scale"], p[at + "/shift"])
 
@@ -62,6 +69,7 @@ def norm_states(at, channels):
 
 norm_states("batch_normed/n", 4)
 norm_states("slow/n", 4)
+norm_states("unbiased/n", 4)
 
 case("dense_", dense, net="affine", x=normal(4, 7))
 case("dense_plain", dense, net="linear", x=normal(4, 7))
@@ -78,6 +86,7 @@ case("batch_norm_train", lambda x, p: {"y": batch_norm(x, p), **running(x, "batc
 case("batch_norm_apply", lambda x, p: batch_norm(x, p, training=False), net="batch_normed", frozen=carried, x=normal(3, 5, 4))
 case("batch_norm_slow", lambda x, p: {"y": batch_norm(x, p, eps=1e-3), **running(x, "slow", p, 0.01)}, net="slow", wrt=(),
      x=normal(8, 4))
+case("batch_norm_unbiased", batch_norm_unbiased, net="unbiased", frozen=carried, x=normal(2, 3, 4, scale=2, shift=1))
 
 for layer, units in ("first", 6), ("second", 6), ("last", 3):
     state(f"mlp/{layer}/w", normal(7 if layer == "first" else 6, units, scale=0.5))

@@ -52,8 +52,8 @@ def trained(net, make, x, t, p, lr=None, clip=None, carried=()):
         if lr is not None:
             optimizer.param_groups[0]["lr"] = lr[i].item()
         optimizer.step()
-        for k, value in enumerate(p.values()):
-            note(f"p_{k}", value)
+        for path, value in p.items():
+            note(f"p_{net}_{path}".replace("/", "_"), value)
     results = {key: torch.stack(values) for key, values in results.items()}
     for path, value in p.items():
         for theirs, ours in dict(carried).items():

@@ -1,3 +1,4 @@
+import numpy
 import torch
 from harness import Topic, bools, normal, uniform
 
@@ -65,6 +66,85 @@ for net, function in ("rnn", rnn), ("lstm", lstm), ("gru", gru):
     case(f"{net}_", lambda x, p: function(x, p)[0], net=f"{net}_net", x=normal(6, 2, 3))
     case(f"{net}_last", lambda x, p: torch.cat([last.reshape(2, 4) for last in function(x, p)[1:]], 1), net=f"{net}_net",
          x=normal(6, 2, 3))
+
+
+
+def sum_of(results):
+    return torch.cat([r.flatten() for r in results])
+
+
+def cells_of(kind, layers, ways):
+    return [f"r/{kind}_cell_{k}" for k in range(layers * ways)]
+
+
+def flat_weights(kind, p, layers, ways, units):
+    """What nn.RNN, nn.LSTM and nn.GRU have, of every cell: two matrices, turned round, and two biases."""
+    weights = []
+    for at in cells_of(kind, layers, ways):
+        if kind == "gru":
+            gates, n, m = ({s: p[f"{at}/{name}/{s}"] for s in "wb"} for name in ("gates", "candidate", "memory"))
+            inputs = len(gates["w"]) - units
+            weights += [torch.cat([gates["w"][:inputs], n["w"]], 1).T, torch.cat([gates["w"][inputs:], m["w"]], 1).T,
+                        torch.cat([gates["b"], n["b"]]), torch.cat([0 * gates["b"], m["b"]])]
+            continue
+        w, b = p[at + "/dense_0/w"], p[at + "/dense_0/b"]
+        inputs, order = len(w) - units, [0, 1, 3, 2] if kind == "lstm" else [0]
+        if kind == "lstm":
+            b = b + torch.tensor([0, 1, 0, 0]).double().repeat_interleave(units)
+        w, b = (torch.cat([t.split(units, -1)[gate] for gate in order], -1) for t in (w, b))
+        weights += [w[:inputs].T, w[inputs:].T, b, torch.zeros_like(b)]
+    return weights
+
+
+def packed(kind, x, starts, lengths, p, layers=2, ways=2):
+    """PyTorch's own layers on sequences of different lengths."""
+    rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths.long(), enforce_sorted=False)
+    starts = [s[:, rows.sorted_indices] for s in starts]
+    call = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}[kind]
+    data, *lasts = call(rows.data, rows.batch_sizes, starts if kind == "lstm" else starts[0],
+                        flat_weights(kind, p, layers, ways, starts[0].shape[-1]), True, layers, 0.0, False, ways == 2)
+    hs, _ = torch.nn.utils.rnn.pad_packed_sequence(
+        torch.nn.utils.rnn.PackedSequence(data, rows.batch_sizes, rows.sorted_indices, rows.unsorted_indices), total_length=len(x))
+    return sum_of([hs] + [last[:, rows.unsorted_indices] for last in lasts])
+
+
+def gru_start(x, h, p):
+    return sum_of(torch.gru(x, h.unsqueeze(0), flat_weights("gru", p, 1, 1, 4), True, 1, 0.0, False, False, False))
+
+
+def masked_gru(x, mask, p):
+    """Ours, in which the reset gate acts before the matrix, over steps of which some are left out; two layers."""
+    for at in cells_of("gru", 2, 1):
+        h, hs = torch.zeros(x.shape[1], 4).double(), []
+        for xt, m in zip(x, mask.unsqueeze(-1)):
+            r, z = torch.sigmoid(dense(torch.cat([xt, h], 1), p, at + "/gates")).chunk(2, 1)
+            n = torch.tanh(dense(torch.cat([xt, r * h], 1), p, at + "/candidate"))
+            h = torch.where(m, z * h + (1 - z) * n, h)
+            hs.append(torch.where(m, h, 0))
+        x = torch.stack(hs)
+    return x
+
+
+for kind, gates in ("rnn", 1), ("lstm", 4), ("gru", 2):
+    for k, at in enumerate(cells_of(kind, 2, 2)):
+        inputs = 3 if k < 2 else 8
+        for name in ("gates",) if kind == "gru" else ("dense_0",):
+            dense_states(f"deep_{kind}/{at}/{name}", inputs + 4, gates * 4)
+        if kind == "gru":
+            dense_states(f"deep_gru/{at}/candidate", inputs, 4)
+            dense_states(f"deep_gru/{at}/memory", 4, 4)
+sequences = dict(x=normal(6, 3, 3), h=normal(4, 3, 4), lengths=numpy.array([4, 6, 1], numpy.int32))
+case("rnn_deep", lambda x, h, lengths, p: packed("rnn", x, [h], lengths, p), net="deep_rnn", **sequences)
+case("gru_deep", lambda x, h, lengths, p: packed("gru", x, [h], lengths, p), net="deep_gru", **sequences)
+case("lstm_deep", lambda x, h, lengths, c, p: packed("lstm", x, [h, c], lengths, p), net="deep_lstm", **sequences, c=normal(4, 3, 4))
+dense_states("started_gru/r/gru_cell_0/gates", 7, 8)
+dense_states("started_gru/r/gru_cell_0/candidate", 3, 4)
+dense_states("started_gru/r/gru_cell_0/memory", 4, 4)
+case("gru_start", gru_start, net="started_gru", x=normal(6, 2, 3), h=normal(2, 4))
+for k in range(2):
+    dense_states(f"masked_gru/r/gru_cell_{k}/gates", 7 if k == 0 else 8, 8)
+    dense_states(f"masked_gru/r/gru_cell_{k}/candidate", 7 if k == 0 else 8, 4)
+case("gru_masked", masked_gru, net="masked_gru", x=normal(6, 2, 3), mask=bools(6, 2))
 
 cell_states("both_gru", 3, 4, "forward")
 cell_states("both_gru", 3, 4, "backward")

@@ -10,7 +10,7 @@ x = normal(4, 5, 3)
 for name, function in [
     ("sum_", lambda x: x.sum(1)), ("sum_all", torch.sum), ("mean_", lambda x: x.mean((0, -1))),
     ("mean_kept", lambda x: x.mean(-1, keepdim=True)), ("prod_", lambda x: x.prod(1)), ("var_all", lambda x: x.var(unbiased=False)),
-    ("var_", lambda x: x.var((0, 2), unbiased=False)), ("std_", lambda x: x.std(1, unbiased=False, keepdim=True)),
+    ("var_", lambda x: x.var((0, 2), unbiased=False)), ("std_sample", lambda x: x.std((1, 2))), ("std_", lambda x: x.std(1, unbiased=False, keepdim=True)),
     ("logsumexp_", lambda x: x.logsumexp(1)),
 ]:
     case(name, function, x=x)

@@ -227,7 +227,8 @@ private:
     }
   }
 
-  // Derivatives are called dNAME by an input, d_0 … by parameters. Where every element is held to its own size, theirs are too.
+  // Derivatives are called dNAME by an input, d_NET_PATH by parameters. Where every element is held to its own size, theirs are
+  // too.
   Bound bound_of(const nnc_entry_info &entry, const std::string &result, uint64_t calls) const {
     if (calls > 1)
       return trained;

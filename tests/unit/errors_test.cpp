@@ -205,6 +205,9 @@ const std::vector<std::pair<std::string, std::string>> bad_data = {
     {"segment", "segment outside 0..3"},
     {"label", "label outside 0..5"},
     {"along", "index outside 0..3"},
+    {"one", "index outside 0..5"},
+    {"top", "segment outside 0..3"},
+    {"length", "a length that is not from 0 to 5"},
     {"index", "index outside 0..3 of axis 0 of `s`, f32[3]"},
     {"own", "not below 10"},
 };
@@ -216,6 +219,10 @@ TEST(Errors, AreFoundInDataBeforeAnythingIsWritten) {
                            "entry segment(i: i32[2]) { s := s + 1; return y = segment_sum(s[:2], i, 3) }\n"
                            "entry label(i: i32[2]) { s := s + 1; return y = cross_entropy(ones([2, 5]), i) }\n"
                            "entry along(i: i32[2]) { s := s + 1; return y = take_along(s, i) }\n"
+                           "entry one(i: i32[2]) { s := s + 1; return y = one_hot(i, 5) }\n"
+                           "entry top(i: i32[2]) { s := s + 1; return y = segment_max(s[:2], i, 3) }\n"
+                           "entry length(i: i32[2]) { s := s + 1; return y = length_mask(i, 5) }\n"
+                           "entry wide(i: i64[2]) { s := s + 1; return y = table(i), z = one_hot(i, 10) }\n"
                            "entry index(i: i32[2]) { s := s + 1; return y = s[i] }\n"
                            "entry own(i: i32[2]) { require i < 10, \"not below 10\"; s := s + 1; return y = i + 1 }\n";
   Interpreted model(runnable(text));
@@ -224,6 +231,8 @@ TEST(Errors, AreFoundInDataBeforeAnythingIsWritten) {
     EXPECT_EQ(model.failed, message);
     EXPECT_EQ(numbers(model.state("s")), (std::vector<double>{0, 0, 0})) << entry;
   }
+  EXPECT_TRUE(model.call("wide", {tensor(DType::i64, {2}, {0, 4294967297})}).empty()); // 1, if cut to 32 bits
+  EXPECT_EQ(model.failed, "token outside 0..10");
 }
 
 // ---- completeness

@@ -1,4 +1,5 @@
 // Parameters and state: paths, sharing, initial values, assignment, updates, and lists of parameters.
+#include "frontend/instances.h"
 #include "tests/unit/lowering_test.h"
 
 #include <cmath>
@@ -159,9 +160,13 @@ TEST(LoweringStates, ListsOfParameters) {
   EXPECT_EQ(count("params(a)"), 22);
   EXPECT_EQ(count("params(b)"), 2);
   EXPECT_EQ(count("params(a, b)"), 24);
-  EXPECT_EQ(count("params(b, \"*/b\")"), 13);
+  EXPECT_EQ(count("params(b, \"**/b\")"), 13);
+  EXPECT_EQ(count("params(b, \"a/*/b\")"), 13);
   EXPECT_EQ(count("params(\"a/layer_*/w\")"), 11);
-  EXPECT_EQ(count("params(\"a/layer_1*\")"), 4);
+  EXPECT_EQ(count("params(\"a/layer_1*/*\")"), 4);
+  EXPECT_EQ(count("params(\"a/layer_1**\")"), 4);
+  EXPECT_EQ(count("params(\"a/\" + \"layer_\" + 7 + \"/*\")"), 2);
+  EXPECT_EQ(count("params(a) + params(b)"), 24);
   EXPECT_EQ(count("params(loss)"), 2); // nothing through stop_gradient
   // Path order counts numbers as numbers.
   Interpreted session(runnable(
@@ -170,12 +175,42 @@ TEST(LoweringStates, ListsOfParameters) {
   expect_near(session.state("a/layer_2/b"), {7, 7});
 }
 
+TEST(LoweringStates, PatternsOfPaths) {
+  const auto matches = [](const std::string &pattern, const std::string &path) { return path_matches(pattern, path); };
+  for (const char *pattern : {"a/bc/d", "a/*/d", "a/b*/d", "a/*c/d", "*/*/*", "*/bc/*", "**", "a/**", "**/d", "a**d", "**/*",
+                              "*/**", "**b*/**", "a/*b*c*/d", "**/bc/**", "***", "**a**/**c**/**d**"})
+    EXPECT_TRUE(matches(pattern, "a/bc/d")) << pattern;
+  for (const char *pattern :
+       {"", "a", "*", "a/*", "*/d", "a/bc", "a/bc/d/*", "a/*/*/d", "*b*/d", "**/x", "a/**/bc/**/d", "**/bc"})
+    EXPECT_FALSE(matches(pattern, "a/bc/d")) << pattern;
+  EXPECT_TRUE(matches("**ab", "aab"));
+  EXPECT_TRUE(matches("**/x*y/z", "x/xy/z/xay/z")); // the first place that fits is not the one that does
+  EXPECT_TRUE(matches("*", ""));
+  EXPECT_FALSE(matches("*a", ""));
+}
+
+TEST(LoweringStates, ListsOfThemNameResults) {
+  Interpreted session(runnable("param s: f32 = 3\nnet n(x: f32[N, 2]) = dense(x, 1)\n"
+                               "entry go(x: f32[1, 2], y: f32) {\n  loss = sum(n(x)) * s * y\n"
+                               "  return loss, ps = params(loss), g = grad(loss, params(loss)), mixed = grad(loss, [s, y]),\n"
+                               "         twice = [s, s], one = grad(loss, s)\n}\n"));
+  std::vector<std::string> names;
+  for (const auto &[name, _] : session.call("go", {f32s({1, 2}, {1, 2}), f32s({}, {2})}))
+    names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"g_n_dense_0_b", "g_n_dense_0_w", "g_s", "loss", "mixed_0", "mixed_1", "one",
+                                             "ps_n_dense_0_b", "ps_n_dense_0_w", "ps_s", "twice_0", "twice_1"}));
+  const auto results = session.call("go", {f32s({1, 2}, {1, 2}), f32s({}, {2})});
+  expect_near(results.at("g_n_dense_0_w"), {6, 12});
+  expect_near(results.at("g_n_dense_0_b"), {6});
+  expect_near(results.at("ps_s"), {3});
+}
+
 TEST(LoweringStates, ParametersCanBeListedBeforeTheNetIsCalled) {
   // Even where only a later entry calls it.
   Interpreted session(runnable("net n(x: f32[N, 2]) = dense(x, 2)\n"
                                "entry decay() {\n  for p in params(n) { p := 0.5 * p }\n}\n"
                                "entry go(x: f32[1, 2]) {\n  update momentum(sum(n(x)))\n}\n"
-                               "entry reset() {\n  for v in states(\"*/momentum/v\") { v := 1 }\n}\n"));
+                               "entry reset() {\n  for v in states(\"**/momentum/v\") { v := 1 }\n}\n"));
   const std::vector<double> before = numbers(session.state("n/dense_0/w"));
   session.call("decay");
   std::vector<double> half;
@@ -189,7 +224,7 @@ TEST(LoweringStates, ParametersCanBeListedBeforeTheNetIsCalled) {
 TEST(LoweringStates, StatesMadeByAListedUpdateCanBeListed) { // the list is known in the second pass, its states in the third
   Interpreted session(runnable("net n(x: f32[N, 2]) = dense(x, 2)\n"
                                "entry go(x: f32[1, 2]) {\n  ps = params(n)\n  update momentum(ps, grad(sum(n(x)), ps))\n}\n"
-                               "entry reset() {\n  for v in states(\"*/momentum/v\") { v := 1 }\n}\n"));
+                               "entry reset() {\n  for v in states(\"**/momentum/v\") { v := 1 }\n}\n"));
   session.call("reset");
   expect_near(session.state("n/dense_0/b/momentum/v"), {1, 1});
 }

@@ -118,6 +118,8 @@ inline void expect_near(const Tensor &actual, const std::vector<double> &expecte
   for (size_t i = 0; i < values.size(); ++i)
     if (std::isnan(expected[i]))
       EXPECT_TRUE(std::isnan(values[i])) << "element " << i << " is " << values[i];
+    else if (std::isinf(expected[i]))
+      EXPECT_EQ(values[i], expected[i]) << "element " << i;
     else
       EXPECT_NEAR(values[i], expected[i], tolerance * std::max(1.0, std::abs(expected[i]))) << "element " << i;
 }

@@ -216,6 +216,10 @@ TEST(LoweringValues, Reductions) {
       {"mean(s)", "f32", {2}},
       {"var(a, axis = 1)", "f32[2]", {2 / 3.0, 2 / 3.0}},
       {"var(a)", "f32", {35 / 12.0}},
+      {"var(a, ddof = 1)", "f32", {3.5}},
+      {"var(a, axis = 1, keepdims = true, ddof = 2)", "f32[2,1]", {2, 2}},
+      {"std(a, axis = 0, ddof = 1)", "f32[3]", {std::sqrt(4.5), std::sqrt(4.5), std::sqrt(4.5)}},
+      {"var(s)", "f32", {0}},
       {"std(a, axis = 0)", "f32[3]", {1.5, 1.5, 1.5}},
       {"std(a, axis = 0, keepdims = true)", "f32[1,3]", {1.5, 1.5, 1.5}},
       {"argmax(a, axis = 1)", "i32[2]", {2, 2}},
@@ -291,6 +295,56 @@ TEST(LoweringValues, WholeNumbersAreExact) {
 }
 
 // A loop of no step leaves what it would carry.
+TEST(LoweringValues, ListsAndStringsAreJoined) {
+  check({
+      {"f32([1, 2] + [3] + [])", "f32[3]", {1, 2, 3}},
+      {"concat([b] + [b + 1])", "f32[6]", {10, 20, 30, 11, 21, 31}},
+      {"[1, 2] + b[:2]", "f32[2]", {11, 22}}, // a list of numbers that meets a tensor is one
+      {"zeros([2] + shape(b))", "f32[2,3]", {0, 0, 0, 0, 0, 0}},
+      {"einsum(\"ij,j\" + \"->i\", a, b)", "f32[2]", {140, 320}},
+      {"where(\"x\" + 1 == \"x1\" and 2 + \"\" == \"2\" and \"a\" + 0.5 == \"a0.5\", s, 0)", "f32", {2}},
+  });
+}
+
+TEST(LoweringValues, InfinityAndNoNumber) {
+  const double inf = HUGE_VAL;
+  check({
+      {"s * inf", "f32", {inf}},
+      {"maximum(b, -inf)", "f32[3]", {10, 20, 30}},
+      {"f64(s) - inf", "f64", {-inf}},
+      {"f16([inf, -inf, 1])", "f16[3]", {inf, -inf, 1}},
+      {"max(where(p, b, -inf))", "f32", {30}},
+      {"f32([nan, maximum(nan, 1), minimum(1, nan), inf - inf, nan / 3])", "f32[5]", {nan, nan, nan, nan, nan}},
+      {"where(nan == nan or not (nan != nan) or nan < 1, 1, s)", "f32", {2}},
+      {"b < inf", "bool[3]", {1, 1, 1}},
+      {"ceil(a / 4)", "f32[2,3]", {1, 1, 1, 1, 2, 2}},
+      {"ceil(f32([-1.5, 2, -0.5, inf]))", "f32[4]", {-1, 2, 0, inf}},
+      {"ceil(i)", "i32[4]", {-7, -1, 0, 7}},
+      {"zeros([ceil(7 / 2)])", "f32[4]", {0, 0, 0, 0}},
+  });
+}
+
+TEST(LoweringValues, DtypesAsConstants) {
+  const std::string text = "const real = f32; const T = f32; const kinds = [i32, u8]\n"
+                           "param w: real[2] = ones()\nfn half(x: real[N]) -> real[N] { return x / real(2) }\n"
+                           "fn of(x: T[N]) -> T[N] = x * 0 + T(1) / 3\n" // the call binds T
+                           "fn scalar(x: real) -> real = x + 1\n"
+                           "entry go(x: real[2], y: f64[1]) {\n"
+                           "  n = for k in kinds { yield k(3) }\n"
+                           "  z = zeros([1], T)\n"
+                           "  if real == f64 { z = z + 1 }\n"
+                           "  return a = scalar(half(x) + w), b = of(y), n, z\n}\n";
+  const auto types = [&](const Settings &set) {
+    std::string result;
+    const Module module = compiled(text, set);
+    for (const Result &made : module.functions[0].function_results)
+      result += type_text(module.functions[0].type(made.value)) + " ";
+    return result + type_text(module.states[0].type);
+  };
+  EXPECT_EQ(types({}), "f32[2] f64[1] i32 u8 f32[1] f32[2]");
+  EXPECT_EQ(types({{"real", "f64"}, {"T", "f64"}}), "f64[2] f64[1] i32 u8 f64[1] f64[2]");
+}
+
 TEST(LoweringValues, NoStep) {
   Interpreted model(runnable("entry go(x: f32[2]) {\n"
                              "  y = x\n  scan i in 0..0 { y = y + f32(i) }\n  for i in 0..0 { y = y + i }\n  return y\n}\n"));

@@ -114,6 +114,13 @@ std::vector<Pair> pairs() {
        "hs = for i in 0..4 { x = xs[3 - i]\n" + rnn + "yield h }\nhs = stack(hs)[::-1]\n",
        "y = sum(hs[1:3] ** 2)\n",
        {f64({4, 2, 3}), f64({2, 3}), f64({3, 3})}},
+      {"along another axis",
+       "entry f(xs: f64[4, 2, 3], h0: f64[2, 3], w: f64[3, 3]) {\nh = h0[0] + zeros([4, 3], f64)\n",
+       "hs, rs = scan x, i in zip(xs, 0..2), axis = 1 { h = tanh(x @ w + h0[i] + h)\nyield h[1:], sum(h, axis = 0) }\n",
+       "hs, rs = for i in 0..2 { h = tanh(xs[:, i] @ w + h0[i] + h)\nyield h[1:], sum(h, axis = 0) }\n"
+       "hs, rs = stack(hs, axis = 1), stack(rs, axis = 1)\n",
+       "y = sum(hs[1:, 1] * hs[0]) + sum(rs[1:] ** 3) + sum(h)\n",
+       {f64({4, 2, 3}), f64({2, 3}), f64({3, 3})}},
       {"a loop in a loop",
        "entry f(xs: f64[4, 2, 3], h0: f64[2, 3], w: f64[3, 3]) {\nh = h0\n",
        "hs = scan x in xs { g = h[0]\ngs = scan r in x { g = tanh(g @ w + r)\nyield sum(g) }\nh = h * g\nyield gs }\n",
