@@ -209,6 +209,11 @@ const std::vector<std::pair<std::string, std::string>> bad_data = {
     {"top", "segment outside 0..3"},
     {"length", "a length that is not from 0 to 5"},
     {"index", "index outside 0..3 of axis 0 of `s`, f32[3]"},
+    {"token", "token outside 0..10"}, {"segment", "segment outside 0..3"},
+    {"label", "label outside 0..5"},  {"kept", "label outside 0..5"},
+    {"mean", "label outside 0..5"},   {"written", "label outside 0..5, or the blank 4"},
+    {"steps", "length outside 1..8"}, {"symbols", "label_length outside 0..4"},
+    {"along", "index outside 0..3"},  {"index", "index outside 0..3 of axis 0 of `s`, f32[3]"},
     {"own", "not below 10"},
 };
 
@@ -218,6 +223,12 @@ TEST(Errors, AreFoundInDataBeforeAnythingIsWritten) {
                            "entry token(i: i32[2]) { s := s + 1; return y = table(i) }\n"
                            "entry segment(i: i32[2]) { s := s + 1; return y = segment_sum(s[:2], i, 3) }\n"
                            "entry label(i: i32[2]) { s := s + 1; return y = cross_entropy(ones([2, 5]), i) }\n"
+                           "entry kept(i: i32[2]) { s := s + 1; return y = cross_entropy(ones([2, 5]), i, ignore_index = 0) }\n"
+                           "entry mean(i: i32[2]) { s := s + 1; return y = mean_cross_entropy(ones([2, 5]), i, weight = 2) }\n"
+                           "fn timed(i, n, k) = ctc(ones([7, 2, 5]), i, n, k, blank = 4)\n"
+                           "entry written(i: i32[2]) { s := s + 1; return y = timed(reshape(i, [2, 1]), 7, 1) }\n"
+                           "entry steps(i: i32[2]) { s := s + 1; return y = timed(zeros([2, 3], i32), i + 1, 3) }\n"
+                           "entry symbols(i: i32[2]) { s := s + 1; return y = timed(zeros([2, 3], i32), 7, i) }\n"
                            "entry along(i: i32[2]) { s := s + 1; return y = take_along(s, i) }\n"
                            "entry one(i: i32[2]) { s := s + 1; return y = one_hot(i, 5) }\n"
                            "entry top(i: i32[2]) { s := s + 1; return y = segment_max(s[:2], i, 3) }\n"
