@@ -58,3 +58,22 @@ case("twice", lambda x, z, v, w: {
     "sigmoid_x": second(torch.sigmoid(x), x, v), "gelu_x": second(F.gelu(x), x, v), "silu_x": second(F.silu(x), x, v),
     "softplus_x": second(torch.logaddexp(x, torch.zeros_like(x)), x, v), "softmax_z": second(z.softmax(-1) ** 2, z, w),
     "logs_z": second(z.log_softmax(-1) ** 2, z, w)}, x=x, z=normal(4, 7), v=normal(26), w=normal(4, 7))
+
+for name, function in [("selu_", F.selu), ("mish_", F.mish), ("hard_swish_", F.hardswish), ("log_sigmoid_", F.logsigmoid)]:
+    case(name, function, x=apart(26, step=0.4))
+case("more_special", lambda x: {"selu": F.selu(x), "mish": x * torch.tanh(F.softplus(x, threshold=1e4)), "hard_swish": F.hardswish(x),
+                                "log_sigmoid": F.logsigmoid(x)}, wrt=(), x=f32(0, 1e-30, -1e-30, 20, -20, -80, 200, -200))
+case("glu_", F.glu, x=normal(3, 8))
+case("glu_first", lambda x: F.glu(x, 0), x=normal(4, 3, 2))
+topic.state("one_slope/act/slope", f32(0.3))
+topic.state("slopes/act/slope", f32(0.3, -0.2, 1.5))
+
+
+def prelu(x, v, p):
+    y = F.prelu(x, p["act/slope"])
+    dx, d_slope = torch.autograd.grad((y * v).sum(), [x, p["act/slope"]])
+    return {"y": y, "dx": dx, "d_slope": d_slope}
+
+
+case("prelu_", prelu, wrt=(), net="one_slope", x=apart(5, 3), v=normal(5, 3))
+case("prelu_each", prelu, wrt=(), net="slopes", x=apart(5, 3), v=normal(5, 3))
