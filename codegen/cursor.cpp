@@ -124,6 +124,11 @@ llvm::Value *KernelFrame::constant(const Tensor &data) const {
 
 std::pair<llvm::Value *, llvm::Value *> KernelFrame::range(int axis, int64_t unit) const {
   int64_t size = kernel.axes[axis].size;
+  if (const int only = kernel.axes[axis].only; only >= 0) {
+    llvm::Value *place = b.CreateSExt(Cursor(*this).value(only), b.getInt64Ty());
+    llvm::Value *end = b.CreateSelect(b.CreateICmpULT(place, b.getInt64(size)), b.CreateAdd(place, b.getInt64(1)), place);
+    return {place, end};
+  }
   if (axis != kernel.grain_axis || kernel.grains == 1)
     return {b.getInt64(0), b.getInt64(size)};
   int64_t units = (size + unit - 1) / unit;

@@ -180,29 +180,41 @@ Datum Emit::index(const Operand &base, const std::vector<SubscriptValue> &subscr
   return sliced(x, ranges_of(x, subscripts, base.span), base.span);
 }
 
-// The part lies in a padded tensor of x's shape, repeated along axes whose place is known at run time; masks say where to take
-// it.
+// The part lies in a padded tensor of x's shape, repeated along axes of which it is one index, known now or at run time; masks
+// say where to take it.
 TensorRef Emit::replaced(const Operand &base, const std::vector<SubscriptValue> &subscripts, const Operand &part,
                          const Span &at) {
   if (!base.datum.is<TensorRef>())
     trace.fail(base.span, fmt::format("only a part of a tensor can be assigned, not of {}", kind_text(base.datum)));
   const TensorRef x = tensor(base);
   const std::vector<AxisRange> ranges = ranges_of(x, subscripts, base.span);
-  Shape start, shape, stride, kept, kept_axes;
-  bool is_whole = true; // but for places
+  Shape start, shape, stride, kept, spread, spread_axes; // `spread`: kept, but for one index alone
+  bool is_whole = true;                                  // but for places
+  std::vector<std::pair<int64_t, Value>> places;         // axis, and where along it
+  Builder &b = this->at(at);
   for (size_t i = 0; i < ranges.size(); ++i) {
-    const AxisRange &range = ranges[i];
+    AxisRange range = ranges[i];
     if (range.place && range.place->type.rank() > 0)
       trace.fail(at,
                  fmt::format("the places {} name no one part; write where(…) or scatter_add(…)", type_text(range.place->type)));
+    const bool one = !range.place && range.size == 1 && x.type.shape[i] > 1 && x.type.shape[i] <= INT32_MAX;
+    if (range.kept && !range.place) {
+      kept.push_back(range.size);
+      if (!one) {
+        spread.push_back(range.size);
+        spread_axes.push_back(static_cast<int64_t>(i));
+      }
+    }
+    if (range.place)
+      places.emplace_back(i, range.place->value);
+    if (one) {
+      places.emplace_back(i, b.constant_int(Type{DType::i32, {}}, range.start));
+      range = {.start = 0, .size = x.type.shape[i]};
+    }
     start.push_back(range.start);
     shape.push_back(range.size);
     stride.push_back(range.stride);
     is_whole = is_whole && range.size == x.type.shape[i] && range.stride == 1;
-    if (range.kept && !range.place) {
-      kept.push_back(range.size);
-      kept_axes.push_back(static_cast<int64_t>(i));
-    }
   }
   TensorRef value = tensor(part, x.type.dtype);
   if (value.type.dtype != x.type.dtype)
@@ -214,19 +226,17 @@ TensorRef Emit::replaced(const Operand &base, const std::vector<SubscriptValue> 
     note_sizes(error.operand(part.span), value, kept);
     throw Poisoned{};
   }
-  Builder &b = this->at(at);
-  Value placed = b.broadcast(broadcast(value, kept, at).value, shape, kept_axes), mask;
+  Value placed = broadcast(value, kept, at).value, mask;
+  placed = b.broadcast(b.reshape(placed, spread), shape, spread_axes);
   if (!is_whole) {
     const auto fill = [&](DType type) { return b.constant_int(Type{type, {}}, 0); };
     placed = b.pad(placed, fill(x.type.dtype), start, x.type.shape, stride);
     mask = b.pad(b.constant_int(Type{DType::boolean, shape}, 1), fill(DType::boolean), start, x.type.shape, stride);
   }
-  for (size_t i = 0; i < ranges.size(); ++i)
-    if (ranges[i].place) {
-      const Value index = b.iota(DType::i32, x.type.shape, static_cast<int64_t>(i));
-      const Value here = b.eq(index, b.broadcast(ranges[i].place->value, x.type.shape, {}));
-      mask = mask ? b.op(Op::logical_and, {mask, here}) : here;
-    }
+  for (const auto &[axis, place] : places) {
+    const Value here = b.eq(b.iota(DType::i32, x.type.shape, axis), b.broadcast(place, x.type.shape, {}));
+    mask = mask ? b.op(Op::logical_and, {mask, here}) : here;
+  }
   return mask ? ref(b.select(mask, placed, x.value)) : ref(placed);
 }
 

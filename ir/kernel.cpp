@@ -28,6 +28,43 @@ int64_t Kernel::points() const {
   return count;
 }
 
+namespace {
+
+// What `condition` wants the index along `axis` to be.
+int wanted_index(const Kernel &kernel, int condition, int axis) {
+  const KernelNode &node = kernel.nodes[condition];
+  if (node.op == Op::logical_and) {
+    const int first = wanted_index(kernel, node.operands[0], axis);
+    return first >= 0 ? first : wanted_index(kernel, node.operands[1], axis);
+  }
+  if (node.op != Op::eq)
+    return -1;
+  for (int k : {0, 1}) {
+    const KernelNode &index = kernel.nodes[node.operands[k]], &place = kernel.nodes[node.operands[1 - k]];
+    if (index.op == Op::iota && index.access.offset == 0 && index.access.strides[axis] == 1 &&
+        index.depends == uint64_t{1} << axis && place.depends == 0 && (place.dtype == DType::i32 || place.dtype == DType::i64))
+      return node.operands[1 - k];
+  }
+  return -1;
+}
+
+} // namespace
+
+int only_change(const Kernel &kernel, int axis) {
+  int only = -1;
+  for (const KernelRoot &root : kernel.roots) {
+    const KernelNode &node = kernel.nodes[root.node];
+    if (node.op != Op::select)
+      return -1;
+    const KernelNode &before = kernel.nodes[node.operands[2]];
+    const int wanted = wanted_index(kernel, node.operands[0], axis);
+    if (before.op != Op::arg || before.access != root.access || wanted < 0 || (only >= 0 && wanted != only))
+      return -1;
+    only = wanted;
+  }
+  return only;
+}
+
 bool is_swept(const Kernel &kernel, const KernelRoot &root) {
   return std::any_of(root.access.strides.begin() + kernel.rows, root.access.strides.end(),
                      [](int64_t stride) { return stride != 0; });

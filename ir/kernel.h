@@ -12,6 +12,9 @@ namespace nnc {
 struct Axis {
   int64_t size = 0;
   bool inner = false;
+  // A node: only the index that it says is visited, none where it is no index of the axis. Elsewhere the kernel would write what
+  // it has read in the same place (`only_change`). -1: every index.
+  int only = -1;
 
   bool operator==(const Axis &) const = default;
 };
@@ -171,6 +174,10 @@ bool is_compensated(const Kernel &kernel, const KernelNode &node);
 
 // These lie at the end of the scratch slot, one root after the other: bytes of those of the first so many roots.
 int64_t compensation_bytes(const Kernel &kernel, size_t roots);
+
+// The node that says at which index of the axis the roots differ from what they lie on, as in `b[i] = v`: each is
+// select(index(axis) == node and …, v, what is there). -1 where it is not so.
+int only_change(const Kernel &kernel, int axis);
 
 // What it computes in a few words: "max(dot + b, 0)", or "r:1024 | c:1024, 3 stages" where the expression is long.
 std::string kernel_summary(const Kernel &kernel);

@@ -81,8 +81,11 @@ public:
 
   std::string header() const {
     std::string text = fmt::format("{:<7}", recipe_name(kernel.recipe));
-    for (int a = 0; a < static_cast<int>(kernel.axes.size()); ++a)
+    for (int a = 0; a < static_cast<int>(kernel.axes.size()); ++a) {
       text += fmt::format(" {}{}:{}", a == kernel.rows ? "| " : "", axes[a], kernel.axes[a].size);
+      if (const int only = kernel.axes[a].only; only >= 0)
+        text += fmt::format(" at {}", operand(only).text);
+    }
     if (kernel.axes.empty())
       text += " one point";
     if (kernel.vector_axis >= 0)
@@ -368,7 +371,7 @@ std::string identity_text(const Kernel &kernel) {
   text += fmt::format("b [{}] m [{}] n [{}] k [{}]\n", fmt::join(dot.batch, ","), fmt::join(dot.m, ","), fmt::join(dot.n, ","),
                       fmt::join(dot.k, ","));
   for (const Axis &axis : kernel.axes)
-    text += fmt::format("axis {}{}\n", axis.size, axis.inner ? " inner" : "");
+    text += fmt::format("axis {}{} only {}\n", axis.size, axis.inner ? " inner" : "", axis.only);
   for (const KernelPointer &pointer : kernel.pointers)
     text += fmt::format("pointer {} {}{} {} {}\n", dtype_name(pointer.dtype), pointer.read ? "r" : "", pointer.written ? "w" : "",
                         pointer.elements, fmt::ptr(pointer.constant.get()));

@@ -43,6 +43,9 @@ public:
     for (int i = 0; i < static_cast<int>(kernel.nodes.size()); ++i)
       if (Problem found = node(i))
         return problem("node {}: {}", i, *found);
+    for (int a = 0; a < axis_count(); ++a)
+      if (Problem found = axis(a))
+        return problem("axis {}: {}", a, *found);
     for (size_t r = 0; r < kernel.roots.size(); ++r)
       if (Problem found = root(kernel.roots[r]))
         return problem("root {}: {}", r, *found);
@@ -146,6 +149,17 @@ private:
     } else if (is_elementwise(node.op) && node.depends != below) {
       return problem("depends on {:x}, its operands on {:x}", node.depends, below);
     }
+    return std::nullopt;
+  }
+
+  Problem axis(int a) const {
+    if (kernel.axes[a].only < 0)
+      return std::nullopt;
+    if (kernel.axes[a].only != only_change(kernel, a))
+      return problem("more changes along it than one index");
+    if (kernel.recipe != Recipe::loop || kernel.axes[a].inner || a == kernel.vector_axis ||
+        (a == kernel.grain_axis && kernel.grains > 1))
+      return problem("one index of an axis that is cut or swept");
     return std::nullopt;
   }
 

@@ -102,7 +102,7 @@ void move_axis(Kernel &kernel, int from, int to) {
 int64_t points_of(const Kernel &kernel, uint64_t mask) {
   int64_t count = 1;
   for (size_t a = 0; a < kernel.axes.size(); ++a)
-    if (mask >> a & 1)
+    if (mask >> a & 1 && kernel.axes[a].only < 0)
       count *= kernel.axes[a].size;
   return count;
 }
@@ -144,7 +144,7 @@ void choose_vector_axis(Kernel &kernel) {
   int best = -1;
   double best_cost = INFINITY;
   for (int a = 0; a < static_cast<int>(kernel.axes.size()); ++a) {
-    if (scatters_along(kernel, a))
+    if (scatters_along(kernel, a) || kernel.axes[a].only >= 0)
       continue;
     double cost = vector_cost(kernel, a);
     if (cost <= best_cost) { // ties: the innermost
@@ -275,12 +275,14 @@ void count_work(Kernel &kernel) {
   }
   for (size_t p = 0; p < kernel.pointers.size(); ++p) {
     const KernelPointer &pointer = kernel.pointers[p];
-    int64_t read = 0; // of a table, no more than is asked for
+    int64_t read = 0, elements = pointer.elements; // of a table, no more than is asked for
     for (const KernelNode &node : kernel.nodes)
-      if (is_load(node.op) && node.access.pointer == static_cast<int>(p))
-        read += node.op == Op::gather ? points_of(kernel, node.depends) : pointer.elements;
-    kernel.bytes +=
-        static_cast<double>((std::min(read, pointer.elements) + pointer.elements * pointer.written) * dtype_size(pointer.dtype));
+      if (is_load(node.op) && node.access.pointer == static_cast<int>(p)) {
+        for (size_t a = 0; a < kernel.axes.size() && read == 0; ++a)
+          elements /= kernel.axes[a].only >= 0 && node.access.strides[a] != 0 ? kernel.axes[a].size : 1;
+        read += node.op == Op::gather ? points_of(kernel, node.depends) : elements;
+      }
+    kernel.bytes += static_cast<double>((std::min(read, elements) + elements * pointer.written) * dtype_size(pointer.dtype));
   }
 }
 
@@ -306,7 +308,7 @@ void cut_grains(Kernel &kernel) {
   int64_t wanted = std::min(most_grains, static_cast<int64_t>(ns / grain_ns));
   int best = -1; // a grain has the places that it adds to for itself
   for (int a = 0; a < kernel.rows; ++a)
-    if (!scatters_along(kernel, a) && (best < 0 || (units(best) < wanted && units(a) > units(best))))
+    if (!scatters_along(kernel, a) && kernel.axes[a].only < 0 && (best < 0 || (units(best) < wanted && units(a) > units(best))))
       best = a;
   if (best < 0)
     return;

@@ -262,6 +262,7 @@ private:
       ++root;
     }
     write_in_place(kernel, args);
+    visit_changes(kernel);
     int64_t grains = kernel.grains;
     std::vector<Op> ops;
     for (auto [result, block] : partials)
@@ -288,6 +289,19 @@ private:
         break;
       }
     }
+  }
+
+  // `b[i] = v` over b itself writes v, and leaves the rest alone.
+  static void visit_changes(Kernel &kernel) {
+    if (kernel.recipe != Recipe::loop || kernel.stages > 1 || kernel.rows < static_cast<int>(kernel.axes.size()))
+      return;
+    bool found = false;
+    for (int a = 0; a < kernel.rows; ++a)
+      found |= (kernel.axes[a].only = only_change(kernel, a)) >= 0;
+    if (!found)
+      return;
+    kernel.vector_axis = -1;
+    shape_kernel(kernel);
   }
 
   // The sum (or other reduction) of the partials that the grains left, in order.
