@@ -211,6 +211,18 @@ private:
       batch_->know({i, 0}, node_.operands[i], i < info_.carries + info_.slices);
   }
 
+  // A few ops on indices and numbers alone, as in a mask: to compute them costs less than to read what they would leave in
+  // memory.
+  bool is_index_arithmetic(Value v, int depth = 0) const {
+    constexpr int deepest = 4;
+    const Node &node = body_->node(v);
+    if (is_free(node) || body_->type(stored_base(*body_, v)).elements() == 1)
+      return true;
+    const bool is_light = is_view(node.op) ? !stands_alone(node) : is_elementwise(node.op) && op_info(node.op).weight <= 1;
+    return depth < deepest && is_light &&
+           std::ranges::all_of(node.operands, [&](Value operand) { return is_index_arithmetic(operand, depth + 1); });
+  }
+
   // Nodes that are computed before the loop.
   void choose_early(bool steps) {
     for (int i = body_->args; i < static_cast<int>(body_->nodes.size()); ++i) {
@@ -220,7 +232,7 @@ private:
       const Batch::Kind kind = batch_->kind({i, 0});
       const bool is_a_view = is_view(node.op) && !stands_alone(node);
       const auto from_early = [&](Value v) { return is_early(stored_base(*body_, v).node); };
-      if (kind == Batch::Kind::same ? !is_a_view
+      if (kind == Batch::Kind::same ? !is_a_view && (node.type().elements() == 1 || !is_index_arithmetic({i, 0}))
                                     : steps && kind == Batch::Kind::steps &&
                                           (gains(node.op) || ((is_elementwise(node.op) || is_reduce(node.op)) &&
                                                               std::ranges::any_of(node.operands, from_early))))
