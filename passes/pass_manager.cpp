@@ -117,6 +117,15 @@ private:
     return changed;
   }
 
+  // That of the function, where the message names none.
+  std::string with_place(const std::string &message, const Function &function) const {
+    const Loc &loc = function.loc;
+    return message.find("error: ") != message.npos || loc.line == 0
+               ? message
+               : fmt::format("{}:{}:{}: error: in `{}`: {}", module_.files[loc.file], loc.line, loc.column, function.name,
+                             message);
+  }
+
   void run(const Pass &pass) {
     ++runs_;
     if (pass.optional && context_.disabled(pass.name))
@@ -124,13 +133,16 @@ private:
     repro_.arm(std::string(pass.name), text_);
     const auto start = std::chrono::steady_clock::now();
     bool changed = false;
+    const Function *current = nullptr;
     try {
-      for (Function &function : module_.functions)
+      for (Function &function : module_.functions) {
+        current = &function;
         changed |= run(pass, function);
+      }
+    } catch (const Error &error) { // what the pass, or the builder that it uses, has to say to the user
+      throw Error(with_place(error.what(), *current) + repro_.write());
     } catch (const std::exception &error) {
-      const std::string where = repro_.write();
-      const bool is_error = dynamic_cast<const Error *>(&error); // what the pass has to say to the user
-      throw Error((is_error ? "" : fmt::format("internal error: pass `{}`: ", pass.name)) + error.what() + where);
+      throw Error(fmt::format("internal error: pass `{}`: {}{}", pass.name, error.what(), repro_.write()));
     }
     const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
     if (options_.time)

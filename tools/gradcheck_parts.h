@@ -20,7 +20,8 @@ FirstSteps add_first_steps(Function &function);
 // stop_gradient are comparisons, places and whole numbers; what is left is smooth, but for the bodies of loops.
 void follow_branches(Function &function);
 
-// What a stop_gradient in the body of a loop gives is computed by a loop of its own, and held at each step by the one that counts.
+// What a stop_gradient in the body of a loop gives is computed by a loop of its own, and held at each step by the one that
+// counts.
 void hold_in_loops(Function &function);
 
 // y as a function of several x, none of which moves another, near a point: all that lies between them, with everything else held.
